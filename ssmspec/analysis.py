@@ -1,0 +1,287 @@
+"""The use case behind `ssmspec analyze`: open, find, read, measure, judge, report.
+
+Layers are read, measured and let go one at a time, so memory follows the largest layer and not the
+file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
+
+import numpy as np
+
+from ssmspec.checkpoints import Checkpoint, open_checkpoint
+from ssmspec.errors import NoLayersError, UsageError
+from ssmspec.families import Family, FoundLayer, find_layers
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.lookalikes import describe
+from ssmspec.metrics import METRICS, combine, measure_layer
+from ssmspec.metrics.base import Context
+from ssmspec.metrics.profiles import power_profile, timescale_profile
+from ssmspec.naming import did_you_mean, printable
+from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
+from ssmspec.report import (
+    CheckpointSummary,
+    Finding,
+    LayerReport,
+    Report,
+    Skipped,
+)
+from ssmspec.rules import judge
+from ssmspec.rules.base import Evidence
+from ssmspec.schemes import SCHEMES
+from ssmspec.spectrum import LayerSpectrum, Symmetry
+
+REFERENCE_MODES = 65_536
+"""The DFouT reference of a larger layer has fewer channels: its numbers no longer depend on them."""
+
+
+class HasStateDict(Protocol):
+    """Anything with a state dict: a torch module, for one."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Names to arrays."""
+
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | HasStateDict | Checkpoint
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (layers done, layers in all)."""
+
+
+class ReadingOptions(TypedDict, total=False):
+    """The fields of `Reading`, as keyword arguments."""
+
+    seq_len: int | None
+    sample_rate: float | None
+    layer_rates: tuple[LayerRate, ...]
+    layers: str | None
+    family: str | None
+    discretization: Discretization | None
+    dt_transform: DtTransform | None
+    layout: Path | None
+
+
+def read_spectra(
+    source: Source, reading: Reading | None = None, **options: Unpack[ReadingOptions]
+) -> tuple[LayerSpectrum, ...]:
+    """The poles of every state-space layer of a model.
+
+    Args:
+        source: path of a checkpoint (file, index or directory), a mapping of names to arrays, or
+            an object with `state_dict()`.
+        reading: how to read it; or its fields as keywords (`seq_len=1024`, `family="s5"`, ...).
+        **options: fields of `Reading`.
+
+    Returns:
+        One `LayerSpectrum` a layer, in natural order of their names.
+
+    Raises:
+        CheckpointError: the source cannot be read.
+        NoLayersError: it holds no state-space layer that can be measured.
+    """
+    chosen = _reading(reading, options)
+    with _opened(source) as checkpoint:
+        found, skipped = _find(Catalog(checkpoint), chosen)
+        results = [layer.read(checkpoint, chosen) for layer in found]
+        spectra = tuple(item for item in results if isinstance(item, LayerSpectrum))
+        skipped += tuple(item for item in results if isinstance(item, Skipped))
+        if not spectra:
+            raise NoLayersError(
+                f"no layer of {printable(checkpoint.path)} can be measured: "
+                f"{printable(skipped[0].name)}: {skipped[0].reason}"
+            )
+        return spectra
+
+
+def analyze(
+    source: Source,
+    reading: Reading | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[ReadingOptions],
+) -> Report:
+    """Measure every state-space layer of a model.
+
+    Args:
+        source: path of a checkpoint (file, index or directory), a mapping of names to arrays, or
+            an object with `state_dict()`.
+        reading: how to read it; or its fields as keywords (`seq_len=1024`, `family="s5"`, ...).
+        progress: called after each layer with (done, all).
+        **options: fields of `Reading`.
+
+    Returns:
+        The report. Where everything that looked like a state-space layer had to be skipped, its
+        `layers` is empty and `skipped` says why.
+
+    Raises:
+        CheckpointError: the source cannot be read.
+        NoLayersError: nothing in it looks like a state-space layer.
+    """
+    chosen = _reading(reading, options)
+    with _opened(source) as checkpoint:
+        catalog = Catalog(checkpoint)
+        found, skipped = _find(catalog, chosen)
+        layers: list[LayerReport] = []
+        findings: list[Finding] = []
+        assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
+        for done, layer in enumerate(found, start=1):
+            spectrum = layer.read(checkpoint, chosen)
+            if isinstance(spectrum, Skipped):
+                skipped += (spectrum,)
+            else:
+                report, fired = measure(layer.family, spectrum, chosen)
+                layers.append(report)
+                findings += fired
+                assumptions |= dict.fromkeys(spectrum.assumptions)
+            if progress is not None:
+                progress(done, len(found))
+        return Report(
+            checkpoint=CheckpointSummary(
+                path=checkpoint.path,
+                container=checkpoint.container,
+                size=checkpoint.size,
+                tensors=len(checkpoint.tensors),
+            ),
+            layers=tuple(layers),
+            model={
+                metric.id: combine(
+                    metric,
+                    [(layer.channels * layer.modes, layer.metrics[metric.id]) for layer in layers],
+                )
+                for metric in METRICS.values()
+            },
+            findings=tuple(sorted(findings, key=lambda finding: finding.level.rank)),
+            skipped=skipped,
+            assumptions=tuple(assumptions),
+            sequence_length=chosen.seq_len,
+            sample_rate=chosen.sample_rate,
+            blocks=_blocks(catalog, [layer.name for layer in layers]),
+            reference=_reference(layers, chosen),
+        )
+
+
+def measure(
+    family: Family, spectrum: LayerSpectrum, reading: Reading
+) -> tuple[LayerReport, tuple[Finding, ...]]:
+    """Everything that is said of one layer: its metrics, its profiles and the rules that fired."""
+    context = Context(
+        sequence_length=reading.seq_len,
+        sample_rate=reading.rate_of(spectrum.name),
+        references=_initial_spectra(family, spectrum),
+    )
+    report = _layer_report(spectrum, family.title, context)
+    return report, tuple(judge(Evidence(spectrum, report, context)))
+
+
+def _layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> LayerReport:
+    return LayerReport(
+        name=spectrum.name,
+        family=spectrum.family,
+        family_title=title,
+        discretization=spectrum.discretization.value,
+        symmetry=spectrum.symmetry.value,
+        channels=spectrum.channels,
+        modes=spectrum.modes,
+        selective=spectrum.selective,
+        metrics=measure_layer(spectrum, context),
+        power=power_profile(spectrum),
+        timescales=timescale_profile(spectrum),
+    )
+
+
+def _reading(reading: Reading | None, options: ReadingOptions) -> Reading:
+    if reading is None:
+        return Reading(**options)
+    if options:
+        raise UsageError("give a Reading or its fields as keywords, not both")
+    return reading
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Checkpoint]:
+    """The checkpoint itself when it is open already; otherwise one that is closed afterwards."""
+    if isinstance(source, Checkpoint):
+        yield source
+        return
+    with open_checkpoint(source) as checkpoint:
+        yield checkpoint
+
+
+def _find(catalog: Catalog, reading: Reading) -> tuple[tuple[FoundLayer, ...], tuple[Skipped, ...]]:
+    found, skipped = find_layers(catalog, reading)
+    if found or skipped:
+        return found, skipped
+    path = printable(catalog.checkpoint.path)
+    if reading.layers is not None:
+        everything, passed_over = find_layers(catalog, replace(reading, layers=None))
+        names = [layer.site.name for layer in everything] + [item.name for item in passed_over]
+        if names:
+            raise UsageError(
+                f"no state-space layer of {path} fits --layers {reading.layers!r}; "
+                f"{did_you_mean(reading.layers, map(printable, names))}"
+            )
+    wanted = f"{reading.family} layer" if reading.family else "state-space layer"
+    raise NoLayersError(f"{path} holds no {wanted}; it holds {describe(catalog)}")
+
+
+def _blocks(catalog: Catalog, names: Sequence[str]) -> tuple[int, int] | None:
+    """(state-space blocks, all blocks) of the numbered stack that holds the layers.
+
+    None where layers do not sit in one numbered stack, or where all its blocks are state-space
+    blocks. The stack is the path up to the first number that varies.
+    """
+    stacks: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split(".")
+        index = next((i for i, part in enumerate(parts) if part.isdecimal()), None)
+        if index is None:
+            return None
+        stacks.setdefault(".".join(parts[:index]), set()).add(parts[index])
+    if len(stacks) != 1:
+        return None
+    ((stack, ours),) = stacks.items()
+    everything = {child for child in catalog.module(stack).submodules if child.isdecimal()}
+    return (len(ours), len(everything)) if len(everything) > len(ours) else None
+
+
+def _initial_spectra(
+    family: Family, spectrum: LayerSpectrum
+) -> tuple[tuple[str, LayerSpectrum], ...]:
+    """What the layer was, had it been initialized with each scheme its family offers."""
+    if spectrum.non_finite:
+        return ()
+    return tuple(
+        (identifier, replace(spectrum, log_poles=log_poles))
+        for identifier in family.known_inits
+        for log_poles in SCHEMES[identifier].references(
+            spectrum.channels,
+            spectrum.modes,
+            spectrum.dt,
+            spectrum.decay,
+            spectrum.discretization,
+        )
+    )
+
+
+def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport | None:
+    """The DFouT layer of the same shape as the first layer that oscillates, measured alike."""
+    like = next((layer for layer in layers if layer.symmetry != Symmetry.REAL), None)
+    if like is None:
+        return None
+    channels = min(like.channels, -(-REFERENCE_MODES // like.modes))
+    draw = SCHEMES["dfout"].draw(channels, like.modes)
+    spectrum = LayerSpectrum(
+        name="DFouT",
+        family="dfout",
+        discretization=Discretization.ZOH,
+        symmetry=Symmetry.HALF,
+        log_poles=draw.log_poles,
+        dt=np.ones((channels, 1)),
+    )
+    context = Context(reading.seq_len, reading.rate_of(like.name))
+    return _layer_report(spectrum, "DFouT", context)

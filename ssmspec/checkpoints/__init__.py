@@ -1,0 +1,107 @@
+"""Checkpoints: one container format a file, opened by what a file holds, not by its name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ssmspec.checkpoints import directory, foreign, npz, safetensors_file, sharded, torch_zip
+from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
+from ssmspec.checkpoints.files import read_head, shown, status
+from ssmspec.checkpoints.memory import MemoryCheckpoint
+from ssmspec.errors import CheckpointError
+from ssmspec.registry import Registry
+
+__all__ = ["CONTAINERS", "Checkpoint", "Container", "TensorInfo", "open_checkpoint"]
+
+
+def open_checkpoint(source: Any) -> Checkpoint:
+    """Open a checkpoint; use it as a context manager, or close it.
+
+    Args:
+        source: the path of a file, of an index of shards or of a folder; or a mapping of names to
+            arrays (nested mappings allowed); or an object with `state_dict()`, such as a module.
+
+    Returns:
+        Names, dtypes and shapes of all tensors; each is read when it is asked for.
+
+    Raises:
+        CheckpointError: it cannot be found or read; the message says what was found instead.
+    """
+    if isinstance(source, str | bytes | os.PathLike):
+        return _open_path(os.fsdecode(source))
+    if isinstance(source, Mapping):
+        return MemoryCheckpoint(source)
+    if callable(getattr(source, "state_dict", None)) and not isinstance(source, type):
+        return MemoryCheckpoint(source.state_dict(), f"a {type(source).__name__} in memory")
+    raise CheckpointError(
+        f"a checkpoint is a path, a mapping of names to arrays or an object with state_dict(), "
+        f"not {type(source).__name__}"
+    )
+
+
+def _open_path(given: str) -> Checkpoint:
+    if not given:
+        raise CheckpointError("the path of the checkpoint is empty")
+    path, note = Path(given), ""
+    if stat.S_ISDIR(status(path).st_mode):
+        path, note = directory.choose_file(path, _is_checkpoint)
+    checkpoint = _container_of(path).open(path)
+    checkpoint.path = given
+    checkpoint.config, config_note = directory.config_beside(path)
+    checkpoint.notes += tuple(text for text in (note, config_note) if text)
+    return checkpoint
+
+
+def _container_of(path: Path) -> Container:
+    """The container that recognizes a file.
+
+    Raises:
+        CheckpointError: none does; the message says what the file is, as far as that can be told.
+    """
+    head = read_head(path)
+    if status(path).st_size:
+        for container in CONTAINERS.values():
+            if container.recognizes(path, head):
+                return container
+    formats = ", ".join(container.title for container in CONTAINERS.values())
+    if legacy := torch_zip.legacy_problem(head):
+        raise CheckpointError(f"{shown(path)} cannot be read: {legacy}")
+    raise CheckpointError(
+        foreign.explain(path, head) or f"{shown(path)} is in no format that can be read ({formats})"
+    )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        _container_of(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _open_shard(path: Path) -> Checkpoint:
+    container = _container_of(path)
+    if container.id == _SHARDED.id:
+        raise CheckpointError(f"{shown(path)} is an index, where a shard with tensors is expected")
+    return container.open(path)
+
+
+_SHARDED = Container(
+    id="sharded",
+    title="index of shards (*.index.json)",
+    suffixes=(directory.INDEX_SUFFIX,),
+    recognizes=sharded.looks_like_index,
+    open=partial(sharded.ShardedCheckpoint, open_shard=_open_shard),
+)
+
+CONTAINERS: Registry[Container] = Registry(
+    "container",
+    "ssmspec.containers",
+    (safetensors_file.CONTAINER, npz.CONTAINER, torch_zip.CONTAINER, _SHARDED),
+    key=lambda container: container.id,
+)

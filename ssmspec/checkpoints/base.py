@@ -1,0 +1,167 @@
+"""What every container gives: names, dtypes, shapes, and one tensor at a time on request.
+
+Nothing here knows what a state-space model is. Opening a checkpoint reads its directory of tensors
+only; a tensor's bytes are read when `Checkpoint.read` or `Checkpoint.load` asks for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from ssmspec.arrays import Array
+from ssmspec.checkpoints.dtypes import decode, dtype_named
+from ssmspec.errors import CheckpointError
+from ssmspec.naming import printable
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, dtype and shape of one stored tensor.
+
+    Attributes:
+        name: as in the file.
+        dtype: canonical dtype name, a key of `ssmspec.checkpoints.dtypes.DTYPES`.
+        shape: may be empty, for a scalar.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, stored contiguously."""
+        return self.size * dtype_named(self.dtype).itemsize
+
+
+class Checkpoint(ABC):
+    """One opened checkpoint; a context manager that closes its files.
+
+    Attributes:
+        path: as the user gave it, or a description of a source in memory.
+        container: id of the container format.
+        size: bytes on disk, or None for a source in memory.
+        tensors: every tensor by its name, in file order.
+        metadata: text metadata the container carries.
+        config: parsed `config.json` that belongs to the checkpoint, or empty.
+        notes: sentences about what was met while opening (unknown objects passed over, ...).
+    """
+
+    container: str = ""
+
+    def __init__(self, path: str, size: int | None) -> None:
+        self.path = path
+        self.size = size
+        self.tensors: Mapping[str, TensorInfo] = {}
+        self.metadata: Mapping[str, str] = {}
+        self.config: Mapping[str, Any] = {}
+        self.notes: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 many containers keep nothing open
+        """Close what is open; reading afterwards is an error."""
+
+    def info(self, name: str) -> TensorInfo:
+        """The entry of one tensor.
+
+        Raises:
+            CheckpointError: there is no tensor of that name.
+        """
+        try:
+            return self.tensors[name]
+        except KeyError:
+            near = difflib.get_close_matches(name, islice(self.tensors, 2000), n=1)
+            hint = f"did you mean {printable(near[0])}?" if near else "look at the names it holds"
+            raise CheckpointError(
+                f"{printable(self.path)} holds no tensor {printable(name)}; {hint}"
+            ) from None
+
+    def load(self, name: str) -> Array:
+        """One tensor as stored; dtypes numpy lacks come as their bit patterns (uint8, uint16).
+
+        Raises:
+            CheckpointError: the tensor is absent or its bytes cannot be read.
+        """
+        return self._load(self.info(name))
+
+    def read(self, name: str) -> Array:
+        """One tensor as float64, or complex128 where it is complex.
+
+        Raises:
+            CheckpointError: the tensor is absent or its bytes cannot be read.
+        """
+        info = self.info(name)
+        return decode(self._load(info), info.dtype)
+
+    @abstractmethod
+    def _load(self, info: TensorInfo) -> Array:
+        """Read the stored elements of one tensor, shaped `info.shape`, C-contiguous."""
+
+
+def shaped(flat: Array, info: TensorInfo, *, order: Literal["C", "F"] = "C") -> Array:
+    """A tensor's elements in its shape, C-contiguous.
+
+    Args:
+        flat: (size,) the elements as they are stored.
+        info: the tensor they belong to.
+        order: whether the last ("C") or the first ("F") axis varies fastest in `flat`.
+
+    Raises:
+        CheckpointError: no array can have that shape (too many axes, or axes too long), or it
+            holds another number of elements.
+    """
+    try:
+        return np.ascontiguousarray(flat.reshape(info.shape, order=order)).reshape(info.shape)
+    except (ValueError, OverflowError):
+        raise CheckpointError(
+            f"{printable(info.name)}: {flat.size:,} elements cannot have the shape "
+            f"{_short(info.shape)}"
+        ) from None
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    return str(shape) if len(shape) <= 8 else f"({', '.join(map(str, shape[:8]))}, ...)"
+
+
+@dataclass(frozen=True)
+class Container:
+    """One file format that holds tensors.
+
+    Attributes:
+        id: short name in reports, e.g. "safetensors".
+        title: name for people.
+        suffixes: usual file endings, for `ssmspec list formats`.
+        recognizes: whether a file is of this format, from its path and its first 512 bytes.
+        open: opens such a file.
+    """
+
+    id: str
+    title: str
+    suffixes: tuple[str, ...]
+    recognizes: Callable[[Path, bytes], bool]
+    open: Callable[[Path], Checkpoint]

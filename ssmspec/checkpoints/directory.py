@@ -1,0 +1,106 @@
+"""Directories: which file in a folder is the checkpoint, and the config.json that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ssmspec.checkpoints.files import read_json, shown, unreadable
+from ssmspec.checkpoints.foreign import explain_folder
+from ssmspec.errors import CheckpointError
+from ssmspec.naming import natural_key
+
+INDEX_SUFFIX = ".index.json"
+
+USUAL_NAMES = (
+    "model.safetensors.index.json", "pytorch_model.bin.index.json",
+    "model.safetensors", "pytorch_model.bin",
+    "diffusion_pytorch_model.safetensors", "consolidated.safetensors",
+    "model.pt", "model.pth", "model.ckpt", "model.npz",
+)  # fmt: skip
+"""What a model's weights are called by convention, the preferred first."""
+
+MAX_ENTRIES = 10_000
+"""A folder with more entries is not searched; name the file instead."""
+
+MAX_CONFIG_BYTES = 4 * 2**20
+"""Largest config.json that is read; real ones have kilobytes."""
+
+
+def choose_file(folder: Path, is_checkpoint: Callable[[Path], bool]) -> tuple[Path, str]:
+    """The checkpoint in a folder: a usual name, else an index, else the only one there is.
+
+    Args:
+        folder: searched without its subfolders.
+        is_checkpoint: whether a file is in a format that can be read.
+
+    Returns:
+        The file, and a note naming other checkpoints passed over for it ("" where there are none).
+
+    Raises:
+        CheckpointError: the folder holds no checkpoint, or several without a usual name.
+    """
+    try:
+        entries = list(islice(folder.iterdir(), MAX_ENTRIES + 1))
+        if len(entries) > MAX_ENTRIES:
+            raise CheckpointError(
+                f"{shown(folder)} holds more than {MAX_ENTRIES:,} files; name the checkpoint"
+            )
+        files = sorted((e for e in entries if e.is_file()), key=lambda e: natural_key(e.name))
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    names = {file.name: file for file in files}
+    usual = [names[name] for name in USUAL_NAMES if name in names]
+    if usual:
+        others = [file for file in usual[1:] if not file.name.endswith(INDEX_SUFFIX)]
+        return usual[0], _passed_over(usual[0], others)
+    indexes = [file for file in files if file.name.endswith(INDEX_SUFFIX)]
+    found = indexes or [file for file in files if file.suffix != ".json" and is_checkpoint(file)]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{shown(folder)} holds {len(found)} checkpoints: {_listed(found)}; name one of them"
+        )
+    if not found:
+        raise CheckpointError(_nothing_in(folder, entries))
+    return found[0], ""
+
+
+def config_beside(checkpoint: Path) -> tuple[dict[str, Any], str]:
+    """The config.json in a checkpoint's folder and a note where it cannot be used.
+
+    It counts only for a file with a usual name or an index: beside `experiment7.pth` it may
+    describe anything.
+    """
+    config = checkpoint.with_name("config.json")
+    is_usual = checkpoint.name in USUAL_NAMES or checkpoint.name.endswith(INDEX_SUFFIX)
+    if not is_usual or not config.is_file():
+        return {}, ""
+    try:
+        value = read_json(config, MAX_CONFIG_BYTES)
+    except CheckpointError as error:
+        return {}, f"config.json was not used: {error}"
+    if not isinstance(value, dict):
+        return {}, f"config.json was not used: {shown(config)} holds no JSON object"
+    return value, ""
+
+
+def _nothing_in(folder: Path, entries: Iterable[Path]) -> str:
+    names = frozenset(entry.name for entry in entries)
+    known = explain_folder(names)
+    if known:
+        return f"{shown(folder)} {known}"
+    if not names:
+        return f"{shown(folder)} is an empty folder; give a checkpoint"
+    held = sorted((Path(name) for name in names), key=lambda e: natural_key(e.name))
+    return f"{shown(folder)} holds no checkpoint, only {_listed(held)}; name the file or subfolder"
+
+
+def _passed_over(chosen: Path, others: list[Path]) -> str:
+    return f"{shown(chosen.name)} was read; passed over: {_listed(others)}" if others else ""
+
+
+def _listed(files: list[Path]) -> str:
+    names = ", ".join(shown(file.name) for file in files[:8])
+    return f"{names} and {len(files) - 8} more" if len(files) > 8 else names

@@ -1,0 +1,195 @@
+"""Opening what a user names: regular files only, bounded reads, noticing a file that changes.
+
+A path may name anything: a pipe that never ends, a device, a file that a training run is about to
+overwrite. Only regular files are opened, without blocking, and a file that is read in several
+steps must stay the file it was at the first.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ssmspec.arrays import Array
+from ssmspec.errors import CheckpointError
+from ssmspec.naming import printable
+
+HEAD_BYTES = 512
+"""How much of a file's beginning is looked at to recognize its format."""
+
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a character device", stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
+}  # fmt: skip
+
+
+def shown(path: Path | str) -> str:
+    """A path as messages may show it."""
+    return printable(str(path))
+
+
+def unreadable(path: Path | str, error: OSError | ValueError) -> CheckpointError:
+    """The operating system's refusal as one sentence."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        is_remote = re.match(r"[a-z]+:/", str(path))
+        remote = "; only local files are read, so download it first" if is_remote else ""
+        return CheckpointError(f"{shown(path)} does not exist{remote}")
+    if isinstance(error, PermissionError):
+        return CheckpointError(f"{shown(path)} cannot be read: permission denied")
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return CheckpointError(f"{shown(path)} cannot be read: {printable(cause)}")
+
+
+def status(path: Path) -> os.stat_result:
+    """What is at a path, symbolic links followed.
+
+    Raises:
+        CheckpointError: nothing is, or it may not be looked at.
+    """
+    try:
+        return path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise unreadable(path, error) from None
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A regular file for reading; the caller closes it.
+
+    Raises:
+        CheckpointError: it is absent, forbidden, or no regular file.
+    """
+    _refuse_special(path, status(path).st_mode)
+    try:
+        file = open(path, "rb", opener=_open_unblocked)  # noqa: SIM115 it is returned
+    except OSError as error:
+        raise unreadable(path, error) from None
+    try:  # a second look at what was opened: a path can be exchanged in between
+        _refuse_special(path, os.fstat(file.fileno()).st_mode)
+    except CheckpointError:
+        file.close()
+        raise
+    return file
+
+
+def _open_unblocked(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe must not wait
+
+
+def _refuse_special(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
+        raise CheckpointError(f"{shown(path)} is {what}, not a file that holds a checkpoint")
+
+
+def read_head(path: Path) -> bytes:
+    """The first `HEAD_BYTES` bytes of a regular file, fewer where it is shorter."""
+    with open_regular(path) as file:
+        try:
+            return file.read(HEAD_BYTES)
+        except OSError as error:
+            raise unreadable(path, error) from None
+
+
+@dataclass(frozen=True)
+class StableFile:
+    """A file that must not change between reads.
+
+    Attributes:
+        path: where it is.
+        size: bytes.
+        identity: device, inode and modification time when it was first seen.
+    """
+
+    path: Path
+    size: int
+    identity: tuple[int, int, int]
+
+    @classmethod
+    def seen(cls, path: Path) -> StableFile:
+        """The file as it is now."""
+        with open_regular(path) as file:
+            return cls(path, *_identity(file))
+
+    def read(self, begin: int, end: int) -> Array:
+        """Bytes [begin, end) as a uint8 array.
+
+        Raises:
+            CheckpointError: the file changed since it was first seen, or ends before `end`.
+        """
+        with open_regular(self.path) as file:
+            if (self.size, self.identity) != _identity(file):
+                raise CheckpointError(
+                    f"{shown(self.path)} changed while it was being read; "
+                    f"try again once nothing writes to it"
+                )
+            if not 0 <= begin <= end <= self.size:
+                raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
+            try:
+                buffer = np.empty(end - begin, np.uint8)
+                file.seek(begin)
+                count = file.readinto(buffer.data)
+            except OSError as error:
+                raise unreadable(self.path, error) from None
+            except MemoryError:
+                raise CheckpointError(
+                    f"{shown(self.path)}: {end - begin:,} bytes do not fit into memory"
+                ) from None
+        if count != buffer.nbytes:
+            raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
+        return buffer
+
+
+def _identity(file: BinaryIO) -> tuple[int, tuple[int, int, int]]:
+    seen = os.fstat(file.fileno())
+    return seen.st_size, (seen.st_dev, seen.st_ino, seen.st_mtime_ns)
+
+
+def read_json(path: Path, limit: int) -> Any:
+    """The value in a small JSON file.
+
+    Raises:
+        CheckpointError: it cannot be read, holds more than `limit` bytes, or is not valid JSON.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise unreadable(path, error) from None
+    if len(content) > limit:
+        raise CheckpointError(f"{shown(path)} is larger than {limit:,} bytes")
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        CheckpointError: it is not UTF-8, not valid JSON, too deeply nested, or has an object with
+            the same key twice (readers disagree about which one counts).
+    """
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        cause = "nested too deeply"
+    except UnicodeDecodeError:
+        cause = "not UTF-8"
+    except ValueError as error:  # JSONDecodeError is one
+        cause = printable(str(error))
+    raise CheckpointError(f"{shown(path)} is not valid JSON: {cause}")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {printable(twice[:100])!r} is there twice")
+    return found

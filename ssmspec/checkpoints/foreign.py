@@ -1,0 +1,140 @@
+"""What a file is when it is no checkpoint that can be read: named, with what to do about it.
+
+Most of these are met by everyone sooner or later: a Git LFS pointer instead of the file it stands
+for, an error page saved under the file's name, another framework's format.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ssmspec.checkpoints.files import open_regular, shown, status
+
+_CONVERT = "convert it to safetensors first"
+_UNPACK = "unpack it first"
+
+_MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, MATLAB)", _CONVERT),
+    (0, b"GGUF", "a GGUF file", "use the checkpoint it was converted from"),
+    (0, b"\x93NUMPY", "a single npy array without a name", "save named arrays with numpy.savez"),
+    (
+        0,
+        b"PK\x03\x04",
+        "a zip archive without tensors",
+        "unpack it if a checkpoint is inside",
+    ),
+    (0, b"PK\x05\x06", "an empty zip archive", "save the checkpoint again"),
+    (0, b"\x1f\x8b", "a gzip file", _UNPACK),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK),
+    (0, b"BZh", "a bzip2 file", _UNPACK),
+    (0, b"\xfd7zXZ\x00", "an xz file", _UNPACK),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
+    (257, b"ustar", "a tar archive", _UNPACK),
+    (0, b"\x7fELF", "a program", "give the checkpoint itself"),
+)
+"""(offset, bytes, what the file is, what to do)."""
+
+_TABLE_FOOTER = bytes.fromhex("57fb808b247547db")  # ends every LevelDB table, TensorFlow's *.index
+_TENSORFLOW = "part of a TensorFlow checkpoint"
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def explain(path: Path, head: bytes) -> str | None:
+    """A sentence about a file that no container recognizes, or None when nothing is known of it.
+
+    Args:
+        path: the file.
+        head: its first bytes.
+    """
+    if not head:
+        return f"{shown(path)} is empty; copy or download it again"
+    if head.startswith(_LFS):
+        return _lfs_pointer(path, head)
+    for offset, magic, what, advice in _MAGIC:
+        if head[offset:].startswith(magic):
+            return f"{shown(path)} is {what}; {advice}"
+    for what, advice, applies in (
+        ("a web page, probably a download that failed", "download it again", _is_markup(head)),
+        (_TENSORFLOW, _CONVERT, _is_tensorflow(path)),
+        ("a flax msgpack file", _CONVERT, _is_msgpack(head)),
+        ("an ONNX model", "use the checkpoint it was exported from", _is_onnx(head)),
+        ("a Python pickle", "unpickling runs code; save a state dict with torch.save or "
+         "safetensors", head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"),
+        ("a text file", "give the checkpoint itself", _is_text(head)),
+    ):  # fmt: skip
+        if applies:
+            return f"{shown(path)} is {what}; {advice}"
+    return None
+
+
+def explain_folder(names: frozenset[str]) -> str | None:
+    """What a folder without a readable checkpoint is, from the names in it, or None."""
+    if names & {"saved_model.pb"} or any(re.search(r"\.data-\d{5}-of-\d{5}$", n) for n in names):
+        return f"holds a TensorFlow checkpoint; {_CONVERT}"
+    if names & {"_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA", ".zarray", ".zgroup"}:
+        return f"holds an orbax or zarr checkpoint; {_CONVERT}"
+    if any(name.endswith(".distcp") for name in names):
+        return "holds a torch distributed checkpoint; convert it with torch's dcp_to_torch first"
+    return None
+
+
+def _lfs_pointer(path: Path, head: bytes) -> str:
+    size = re.search(rb"^size (\d{1,20})\s*$", head, re.MULTILINE)
+    meant = f" to an object of {int(size[1]):,} bytes" if size else ""
+    return (
+        f"{shown(path)} is a Git LFS pointer of {status(path).st_size:,} bytes{meant}, not the "
+        f"checkpoint itself; run `git lfs pull` in its repository"
+    )
+
+
+def _is_markup(head: bytes) -> bool:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml"))
+
+
+def _is_tensorflow(path: Path) -> bool:
+    if re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
+        return True
+    with open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_TABLE_FOOTER)))
+        return file.read() == _TABLE_FOOTER
+
+
+def _is_msgpack(head: bytes) -> bool:
+    """A map whose first key is a short text, as flax writes a tree of parameters."""
+    if 0x81 <= head[0] <= 0x8F:
+        key = head[1:]
+    elif head[0] == 0xDE:
+        key = head[3:]
+    else:
+        return False
+    if key[:1] == b"\xd9":
+        length, text = key[1] if len(key) > 1 else 0, key[2:]
+    else:
+        length, text = (key[0] & 0x1F if key and 0xA1 <= key[0] <= 0xBF else 0), key[1:]
+    return 0 < length <= len(text) and text[:length].isascii()
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Protobuf: field 1 (IR version, small), then field 2 (producer's name, text)."""
+    return (
+        len(head) > 4
+        and head[0] == 0x08
+        and head[1] < 32
+        and head[2] == 0x12
+        and len(head) >= 4 + head[3]
+        and head[4 : 4 + head[3]].isascii()
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head[:-3].decode("utf-8") if len(head) > 3 else head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 6:  # else a character cut in two by the end of the head
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(char.isprintable() or char.isspace() for char in text)

@@ -1,0 +1,167 @@
+"""Sharded checkpoints: a JSON index that says which file beside it holds which tensor.
+
+Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`. The index is
+the authority on what belongs to the model: tensors of a shard that it does not list are passed
+over, and said so. Opening reads every shard's header; at most `OPEN_SHARDS` stay open.
+
+An index can only name files below its own folder, by plain relative names. Symbolic links are
+followed: an index cannot make one, and the Hugging Face cache stores every file behind one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from ssmspec.arrays import Array
+from ssmspec.checkpoints.base import Checkpoint, TensorInfo
+from ssmspec.checkpoints.files import read_json, shown
+from ssmspec.errors import CheckpointError, UnsafeCheckpointError
+from ssmspec.naming import printable
+
+MAX_INDEX_BYTES = 64 * 2**20
+"""Largest index that is read: some 500,000 tensors."""
+
+OPEN_SHARDS = 4
+"""Shards kept open for the next read; layers are read in order, so few are needed at a time."""
+
+
+class ShardedCheckpoint(Checkpoint):
+    """The tensors of several files under one index.
+
+    Args:
+        path: the index.
+        open_shard: opens one shard's file.
+
+    Attributes:
+        index: the index file.
+        shards: name of a shard as in the index -> its file, in order of first mention.
+        placement: tensor name -> name of the shard that holds it.
+    """
+
+    container = "sharded"
+
+    def __init__(self, path: Path, open_shard: Callable[[Path], Checkpoint]) -> None:
+        self.index = path
+        self._open_shard = open_shard
+        self._opened: OrderedDict[str, Checkpoint] = OrderedDict()
+        document = read_json(path, MAX_INDEX_BYTES)
+        self.placement = _placement(document, path)
+        self.shards: Mapping[str, Path] = {
+            name: _shard_path(path, name) for name in dict.fromkeys(self.placement.values())
+        }
+        _require_all(path, self.shards)
+        super().__init__(str(path), size=0)
+        self.metadata = _text_metadata(document)
+        try:
+            self.tensors = self._list_tensors()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the shards that are open."""
+        while self._opened:
+            self._opened.popitem()[1].close()
+
+    def _list_tensors(self) -> dict[str, TensorInfo]:
+        listed: dict[str, Mapping[str, TensorInfo]] = {}
+        extra = 0
+        wanted = _by_shard(self.placement)
+        for name in self.shards:
+            shard = self._shard(name)
+            self.size = (self.size or 0) + (shard.size or 0)
+            absent = [tensor for tensor in wanted[name] if tensor not in shard.tensors]
+            if absent:
+                raise CheckpointError(
+                    f"{shown(self.index)} says that {shown(self.shards[name].name)} holds "
+                    f"{printable(absent[0])}, but it does not; download both again"
+                )
+            extra += len(shard.tensors) - len(wanted[name])
+            listed[name] = {tensor: shard.tensors[tensor] for tensor in wanted[name]}
+        if extra:
+            self.notes = (f"{extra} tensors in the shards are not in the index: passed over",)
+        return {tensor: listed[name][tensor] for tensor, name in self.placement.items()}
+
+    def _load(self, info: TensorInfo) -> Array:
+        shard = self._shard(self.placement[info.name])
+        if shard.tensors.get(info.name) != info:
+            raise CheckpointError(f"{shown(shard.path)} changed while it was being read; try again")
+        return shard.load(info.name)
+
+    def _shard(self, name: str) -> Checkpoint:
+        if name in self._opened:
+            self._opened.move_to_end(name)
+        else:
+            self._opened[name] = self._open_shard(self.shards[name])
+            if len(self._opened) > OPEN_SHARDS:
+                self._opened.popitem(last=False)[1].close()
+        return self._opened[name]
+
+
+def looks_like_index(path: Path, head: bytes) -> bool:
+    """Whether a file is a JSON object: no tensor container begins like a text."""
+    del path
+    return head.lstrip().startswith(b"{") and b"\0" not in head
+
+
+def _placement(document: Any, path: Path) -> dict[str, str]:
+    placement = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(placement, dict):
+        raise CheckpointError(
+            f"{shown(path)} is JSON without a weight_map, so it is no index of shards; "
+            f"give the checkpoint or its folder"
+        )
+    if not placement:
+        raise CheckpointError(f"{shown(path)} is an index that lists no tensors")
+    if not all(isinstance(shard, str) for shard in placement.values()):
+        tensor = next(name for name, shard in placement.items() if not isinstance(shard, str))
+        raise CheckpointError(
+            f"{shown(path)}: the weight_map names no file for {printable(tensor)}; "
+            f"download it again"
+        )
+    return placement
+
+
+def _shard_path(index: Path, name: str) -> Path:
+    """The shard's file.
+
+    Raises:
+        UnsafeCheckpointError: the name would lead out of the index's folder on some system.
+    """
+    windows, posix = PureWindowsPath(name), PurePosixPath(name)
+    leads_out = windows.anchor or posix.anchor or ".." in windows.parts or ".." in posix.parts
+    if leads_out or "\0" in name or not posix.parts:
+        raise UnsafeCheckpointError(
+            f"{shown(index)} names the shard {printable(name[:200])!r}, which is not a plain name "
+            f"below its own folder; it was not opened"
+        )
+    return index.parent / name
+
+
+def _require_all(index: Path, shards: Mapping[str, Path]) -> None:
+    missing = [name for name, path in shards.items() if not path.exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(
+            f"{shown(index)} needs the shard {printable(missing[0][:200])}{more}, which is not "
+            f"beside it; download the missing files into that folder"
+        )
+
+
+def _text_metadata(document: Mapping[str, Any]) -> dict[str, str]:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return {}
+    return {
+        name: str(value) for name, value in metadata.items() if isinstance(value, str | int | float)
+    }
+
+
+def _by_shard(placement: Mapping[str, str]) -> dict[str, list[str]]:
+    wanted: dict[str, list[str]] = {}
+    for tensor, shard in placement.items():
+        wanted.setdefault(shard, []).append(tensor)
+    return wanted

@@ -1,0 +1,317 @@
+"""What looks like a state-space layer and is not measured, by name and with the reason.
+
+Nothing that carries the signature of a known recurrence is passed over in silence: a report lists
+it under `skipped`. A signature is a set of tensor names that stand directly in one module, and
+where names alone would also fit ordinary layers, a test of shapes or of neighbors. Records are
+tried in order; the first that fits names the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ssmspec.families import mamba2, s4d_v4
+from ssmspec.families.catalog import Catalog, Module
+from ssmspec.naming import printable
+from ssmspec.report import Skipped
+
+LATER = "not measured yet"
+DPLR = f"the poles are eigenvalues of a diagonal plus low-rank matrix, {LATER}"
+DELTA = f"the decay is only part of its spectrum, {LATER}"
+
+
+def _always(_: Module) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Lookalike:
+    """A layout that is recognized and not measured.
+
+    Attributes:
+        id: family id, or a short name where there is none.
+        title: name for people.
+        reason: one clause: why it is not measured.
+        leaves: tensors that stand directly in the module, all of them.
+        also: what else must hold.
+        component: where set, the last component of the module's path; the layer is the module
+            above it, because the signature is a submodule.
+    """
+
+    id: str
+    title: str
+    reason: str
+    leaves: tuple[str, ...]
+    also: Callable[[Module], bool] = _always
+    component: str | None = None
+
+    def fits(self, module: Module) -> bool:
+        """Whether this module carries the signature."""
+        if self.component is not None and module.path.rpartition(".")[2] != self.component:
+            return False
+        return all(leaf in module.leaves for leaf in self.leaves) and self.also(module)
+
+
+def find(catalog: Catalog) -> Iterator[Skipped]:
+    """Modules that carry a known signature of a family that is not (yet) measured.
+
+    Modules that a family measures may be among them; the caller drops those by name.
+    """
+    for module in catalog:
+        ranks = sorted({rank for leaf in module.leaves for rank in RANKS.get(leaf, ())})
+        record = next((LOOKALIKES[rank] for rank in ranks if LOOKALIKES[rank].fits(module)), None)
+        if record is not None:
+            layer = module.parent if record.component is not None else module
+            yield Skipped(layer.name, f"{record.title}: {record.reason}")
+
+
+def _any_leaf(*names: str) -> Callable[[Module], bool]:
+    return lambda module: any(name in module.leaves for name in names)
+
+
+def _ends_with(*suffixes: str) -> Callable[[Module], bool]:
+    return lambda module: f".{module.path}".endswith(tuple(f".{suffix}" for suffix in suffixes))
+
+
+def _unknown_state(module: Module) -> bool:
+    """A state matrix that no family claims under another name."""
+    return _any_leaf(*STATE_MATRICES)(module) and not s4d_v4.is_second_name(module)
+
+
+def _ndim(module: Module, leaf: str) -> int:
+    return len(module.shape(leaf) or ())
+
+
+def _pairs_of_modes(module: Module) -> bool:
+    """`A` (K, 2) beside `log_dt` (K,)."""
+    modes = module.shape("log_dt") or ()
+    return len(modes) == 1 and module.shape("A") == (*modes, 2)
+
+
+def _is_attenuate(module: Module) -> bool:
+    """C is (c_out, K); lrnnx's S5, with the same other names, stores (H, K, 2)."""
+    return _pairs_of_modes(module) and _ndim(module, "B") == 2 and _ndim(module, "C") == 2
+
+
+def _same_matrices(*leaves: str) -> Callable[[Module], bool]:
+    def same(module: Module) -> bool:
+        shapes = {module.shape(leaf) for leaf in leaves}
+        return len(shapes) == 1 and _ndim(module, leaves[0]) == 2
+
+    return same
+
+
+def _is_rwkv7(module: Module) -> bool:
+    """The decay's low-rank map: `w0` (1, 1, C), `w1` (C, r), `w2` (r, C)."""
+    bias, down, up = (module.shape(leaf) or () for leaf in ("w0", "w1", "w2"))
+    fits = len(down) == 2 and len(up) == 2 and bias[-1:] == down[:1] and up == down[::-1]
+    return fits and (_any_leaf("a0", "k_k", "r_k")(module) or "rwkv" in module.path.lower())
+
+
+def _projects_dt_without_bias(module: Module) -> bool:
+    projected = "dt_proj" in module.leaves or "dt_proj" in module.submodules
+    return projected and _ndim(module, "A_log") == 2 and not module.has("dt_proj.bias")
+
+
+def _is_first_name(module: Module) -> bool:
+    return not s4d_v4.is_second_name(module)
+
+
+def _is_selective_tf(module: Module) -> bool:
+    return "delta_t_projection" in module.submodules
+
+
+def _parent_is(component: str) -> Callable[[Module], bool]:
+    return lambda module: module.parent.path.rpartition(".")[2] == component
+
+
+STATE_MATRICES = (
+    "A", "A_log", "A_real", "A_imag", "A_re", "A_im", "log_A_real", "log_A", "inv_A_real", "Lambda",
+    "Lambda_re", "Lambda_im", "Lambda_real", "Lambda_imag", "lambda_re", "lambda_im", "w", "poles",
+)  # fmt: skip
+"""Names a state matrix goes by; only together with a step size are they taken for one."""
+
+LOOKALIKES: tuple[Lookalike, ...] = (
+    Lookalike("s4-dplr", "S4 v1 (NPLR)", DPLR, ("w", "log_dt"), _ends_with("krylov")),
+    Lookalike("s4-dplr", "S4 v2 (NPLR)", DPLR, ("w", "P", "log_dt")),
+    Lookalike("s4-dplr", "S4 v2 (NPLR)", DPLR, ("log_w_real", "w_imag")),
+    Lookalike("s4-dplr", "S4 v3 (NPLR)", DPLR, ("inv_w_real", "w_imag")),
+    Lookalike("s4-dplr", "S4 v4 (DPLR)", DPLR, ("inv_dt", "A_real", "P"), _is_first_name),
+    Lookalike("s4-dplr", "S4 in JAX (DPLR)", DPLR, ("Lambda_re", "Lambda_im", "P")),
+    Lookalike("dss", "DSS", LATER, ("W", "log_dt"), _any_leaf("Lambda", "Lambda_log_neg_re")),
+    Lookalike("attenuate", "aTENNuate", LATER, ("A", "log_dt"), _is_attenuate),
+    Lookalike("lrnnx-s5", "S5 of lrnnx", LATER, ("A", "log_dt"), _pairs_of_modes),
+    Lookalike("centaurus", "Centaurus", LATER, ("log_delta", "A", "E")),
+    Lookalike(
+        "s7",
+        "S7",
+        f"its poles depend on the input, {LATER}",
+        ("base_params",),
+        lambda module: "x_proj" in module.submodules,
+    ),
+    Lookalike("stripedhyena", "StripedHyena 1", LATER, ("poles", "residues")),
+    Lookalike("stripedhyena", "StripedHyena 2", LATER, ("log_poles", "residues")),
+    Lookalike(
+        "vmamba", "VMamba", f"several scans over a plane in one tensor, {LATER}", ("A_logs", "Ds")
+    ),
+    Lookalike(
+        "zamba",
+        "Zamba",
+        f"Mamba-1 heads stacked in one tensor, {LATER}",
+        ("A_log",),
+        _any_leaf("dt_proj_bias", "x_proj_weight"),
+    ),
+    Lookalike("selective-diagonal", "selective diagonal SSM", LATER, ("A_log", "Wdelta")),
+    Lookalike("s6-tf", "Mamba-1 in TensorFlow", LATER, ("A_log",), _is_selective_tf),
+    Lookalike(
+        "gated-deltanet",
+        "Kimi delta attention",
+        DELTA,
+        ("A_log",),
+        lambda module: not {"f_a_proj", "f_proj"}.isdisjoint(module.submodules),
+    ),
+    Lookalike("gated-deltanet", "gated DeltaNet", DELTA, ("A_log",), mamba2.is_delta_rule),
+    Lookalike(
+        "gated-deltanet",
+        "gated linear attention",
+        DELTA,
+        ("A_log", "dt_bias"),
+        _ends_with("linear_attn", "self_attn", "attn"),
+    ),
+    Lookalike(
+        "mamba-no-dt-bias",
+        "Mamba-1",
+        "its step-size projection has no bias, so there is no nominal step size",
+        ("A_log",),
+        _projects_dt_without_bias,
+    ),
+    Lookalike(
+        "mamba2-unproven",
+        "like Mamba-2",
+        "A_log and dt_bias stand alone, without the in_proj, conv1d or D of a Mamba-2",
+        ("A_log", "dt_bias"),
+    ),
+    Lookalike(
+        "mamba3",
+        "Mamba-3",
+        "its poles are computed from the input and are not in the file, "
+        "so they are not recoverable without data",
+        ("dt_bias", "B_bias", "C_bias"),
+    ),
+    Lookalike("rg-lru", "RG-LRU", LATER, ("recurrent_param",)),
+    Lookalike("rg-lru", "RG-LRU in JAX", LATER, ("a_param",), _ends_with("rg_lru")),
+    Lookalike("rg-lru", "RG-LRU of lrnnx", LATER, ("a_log",)),
+    Lookalike(
+        "l2ru", "L2RU", f"its poles depend on the input, {LATER}", ("alpha_log", "delta_bias")
+    ),
+    Lookalike("rwkv", "RWKV 4 to 6", LATER, ("time_decay",)),
+    Lookalike(
+        "rwkv",
+        "RWKV-7",
+        f"the decay is computed from the input, {LATER}",
+        ("w0", "w1", "w2"),
+        _is_rwkv7,
+    ),
+    Lookalike("mega", "Mega (moving average)", LATER, ("alpha", "delta", "beta", "gamma", "omega")),
+    Lookalike(
+        "megalodon",
+        "Megalodon (complex moving average)",
+        LATER,
+        ("alpha", "delta", "theta", "gamma", "omega"),
+    ),
+    Lookalike(
+        "h3-shift",
+        "H3 shift SSM",
+        "a finite response, all of its poles are 0",
+        ("B", "C"),
+        _ends_with("ssm_k_kernel", "ssm_k_kernel.kernel"),
+    ),
+    Lookalike(
+        "hyena",
+        "Hyena filter",
+        "an implicit filter has an envelope and no poles",
+        ("deltas",),
+        _ends_with("modulation"),
+    ),
+    Lookalike(
+        "spacetime",
+        "SpaceTime",
+        f"the poles are roots of a companion matrix, {LATER}",
+        ("a", "b", "c"),
+        _same_matrices("a", "b", "c"),
+    ),
+    Lookalike(
+        "xlstm",
+        "xLSTM",
+        "its forget gate depends on the input and stores no poles",
+        ("bias",),
+        component="fgate_preact",
+    ),
+    Lookalike(
+        "xlstm",
+        "xLSTM",
+        "its forget gate depends on the input and stores no poles",
+        ("bias",),
+        _parent_is("mlstm_cell"),
+        component="fgate",
+    ),
+    Lookalike(
+        "unknown", "A_log", "not in a layout that is known (--map describes one)", ("A_log",)
+    ),
+    *(
+        Lookalike(
+            "unknown",
+            f"{step} beside a state matrix",
+            "not in a layout that is known (--map describes one)",
+            (step,),
+            _unknown_state,
+        )
+        for step in ("log_dt", "inv_dt", "log_step", "log_delta")
+    ),
+)
+
+RANKS: dict[str, tuple[int, ...]] = {
+    leaf: tuple(rank for rank, item in enumerate(LOOKALIKES) if item.leaves[0] == leaf)
+    for leaf in {item.leaves[0] for item in LOOKALIKES}
+}
+"""Places in the table by the first tensor of the signature: most modules hold none of these."""
+
+
+def describe(catalog: Catalog) -> str:
+    """A short phrase of what a checkpoint without state-space layers holds instead.
+
+    For example `40 tensors such as 'encoder.in_proj_weight' (float32, 2,304 x 768), as in
+    attention`. The example is the largest tensor; a kind of layer is named only where its tensors
+    leave no doubt.
+    """
+    names = [name for leaves in catalog.modules.values() for name in leaves.values()]
+    optimizer = f"{_count(catalog.optimizer_tensors)} of optimizer state"
+    if not names:
+        return f"only {optimizer}" if catalog.optimizer_tensors else "no tensors"
+    largest = max((catalog.checkpoint.info(name) for name in names), key=lambda info: info.size)
+    shape = " x ".join(f"{size:,}" for size in largest.shape) or "a scalar"
+    text = f"{_count(len(names))} such as '{printable(largest.name)}' ({largest.dtype}, {shape})"
+    kinds = sorted({kind for module in catalog if (kind := _kind(module)) is not None})
+    if kinds:
+        text += f", as in {' and '.join(kinds)}"
+    return f"{text}, and {optimizer}" if catalog.optimizer_tensors else text
+
+
+def _count(number: int) -> str:
+    return "1 tensor" if number == 1 else f"{number:,} tensors"
+
+
+def _kind(module: Module) -> str | None:
+    recurrent = module.shape("weight_hh_l0")
+    if recurrent is not None and len(recurrent) == 2:
+        gates = {4: "LSTM", 3: "GRU", 1: "RNN"}
+        return gates.get(recurrent[0] // max(recurrent[1], 1))
+    if "in_proj_weight" in module.leaves or any(
+        module.submodules.issuperset(names)
+        for names in (("q_proj", "k_proj", "v_proj"), ("query", "key", "value"))
+    ):
+        return "attention"
+    if any(_ndim(module, leaf) == 4 for leaf in ("weight", "kernel")):
+        return "convolutions"
+    return None

@@ -1,0 +1,128 @@
+"""LRU, the linear recurrent unit: one MIMO system per layer, discrete poles as stored.
+
+===============  ======  ==================================================================
+tensor           shape   meaning
+===============  ======  ==================================================================
+`nu_log`         (N,)    decay = exp(nu_log) nat/sample: |pole_bar| < 1 by construction
+`theta_log`      (N,)    angle = exp(theta_log) rad/sample, unbounded; drawn from [0, 2 pi)
+`gamma_log`      (N,)    log of the input's normalization, sqrt(1 - |pole_bar|^2) at the start
+===============  ======  ==================================================================
+
+The names are the same in JAX (minimal-LRU), torch (LRU-pytorch, lrnnx) and TensorFlow ports. All N
+poles are stored, without conjugates, and y = Re(C x): an angle above pi is the frequency
+2 pi - angle running the other way, not an alias. There is no step size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ssmspec.arrays import Array, Floats
+from ssmspec.errors import LayoutError, SchemeError
+from ssmspec.families.base import (
+    Family,
+    Found,
+    LayerSite,
+    LayerSource,
+    choose_discretization,
+    require_shape,
+)
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.diagonal import (
+    choose_dt_transform,
+    exp,
+    read_real,
+    require_dimensions,
+    require_writable,
+    to_complex,
+)
+from ssmspec.naming import printable
+from ssmspec.reading import Discretization
+from ssmspec.spectrum import LayerSpectrum, Symmetry
+from ssmspec.units import TWO_PI
+
+ROLES = ("nu_log", "theta_log")
+
+SMALLEST_ANGLE = 1e-6
+"""Angle 0 has no logarithm and is written as this, rad/sample: a period of 6 million samples."""
+
+
+def find(catalog: Catalog) -> Iterator[Found]:
+    """Modules that hold both pole parameters directly."""
+    for module in catalog:
+        if module.has(*ROLES):
+            names = (*ROLES, *(name for name in ("gamma_log",) if module.has(name)))
+            yield LayerSite(module.name, {name: module.leaves[name] for name in names})
+
+
+def read(source: LayerSource) -> LayerSpectrum:
+    """pole_bar = exp(-exp(nu_log) + i exp(theta_log)), the angle brought into (-pi, pi]."""
+    shape = require_dimensions(source, "nu_log", "states")
+    require_shape(source, "theta_log", shape)
+    discretization, _ = choose_discretization(source, FAMILY.discretizations, "")
+    choose_dt_transform(source, FAMILY.dt_transforms, "")
+    decay = exp(read_real(source, "nu_log"))
+    angle = _wrapped(exp(read_real(source, "theta_log")))
+    return LayerSpectrum(
+        name=source.name,
+        family=FAMILY.id,
+        discretization=discretization,
+        symmetry=Symmetry.FULL,
+        log_poles=to_complex(-decay, angle)[None],
+    )
+
+
+def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
+    """nu_log, theta_log and the normalization gamma_log that goes with the new radii.
+
+    Angle 0 becomes `SMALLEST_ANGLE`; a negative angle is stored as 2 pi more.
+    """
+    (states,) = require_dimensions(source, "nu_log", "states")
+    require_writable(source.name, spectrum, (1, states), Symmetry.FULL)
+    decay = spectrum.decay[0]
+    if not (decay > 0).all():
+        raise SchemeError(
+            f"{printable(source.name)}: {FAMILY.title} stores the logarithm of its damping, so a "
+            f"mode without damping (or a growing one) cannot be written; "
+            f"use a smallest damping above 0"
+        )
+    angle = np.remainder(spectrum.omega_unwrapped[0], TWO_PI)
+    angle = np.where(angle == 0.0, SMALLEST_ANGLE, angle)
+    stored = {"nu_log": np.log(decay), "theta_log": np.log(angle)}
+    if source.has("gamma_log"):
+        stored["gamma_log"] = _normalization(source, decay)
+    return {source.site.tensors[role]: values for role, values in stored.items()}
+
+
+def _normalization(source: LayerSource, decay: Floats) -> Floats:
+    """gamma_log = log sqrt(1 - r^2), where 1 - r^2 = -expm1(-2 decay) loses no digits near 1."""
+    shape = source.shape("gamma_log")
+    values: Floats = 0.5 * np.log(-np.expm1(-2.0 * decay))
+    if int(np.prod(shape)) != values.size:
+        raise LayoutError(
+            f"{printable(source.site.tensors['gamma_log'])} has shape {shape}, "
+            f"expected one value for each of {values.size} states"
+        )
+    return values.reshape(shape)
+
+
+def _wrapped(angle: Floats) -> Floats:
+    """An angle >= 0 in (-pi, pi], untouched where it already is."""
+    with np.errstate(invalid="ignore"):  # an infinite angle has no place on the circle: NaN
+        return np.where(angle <= np.pi, angle, angle - TWO_PI * np.ceil((angle - np.pi) / TWO_PI))
+
+
+FAMILY = Family(
+    id="lru",
+    title="LRU",
+    summary="linear recurrent unit (minimal-LRU, LRU-pytorch, lrnnx and ports); discrete poles",
+    formula="pole_bar = exp(-exp(nu_log) + i exp(theta_log))",
+    source="NicolasZucchet/minimal-LRU bbd71b1, lru/model.py; Gothos/LRU-pytorch e250d5a, "
+    "LRU_pytorch/LRU.py",
+    find=find,
+    read=read,
+    write=write,
+    discretizations=(Discretization.NATIVE,),
+)

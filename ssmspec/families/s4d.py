@@ -1,0 +1,103 @@
+"""S4D, standalone: the single-file layer of `models/s4/s4d.py`, the most common in the wild.
+
+===============  ===========  ==========================================
+tensor           shape        meaning
+===============  ===========  ==========================================
+`log_dt`         (H,)         dt = exp(log_dt)
+`log_A_real`     (H, N/2)     Re A = -exp(log_A_real)
+`A_imag`         (H, N/2)     Im A, stored as is; training may make it negative
+`C`              (H, N/2, 2)  real and imaginary part; B is 1 and absorbed
+===============  ===========  ==========================================
+
+Always zero-order hold; one of each conjugate pair is stored and K = 2 Re sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ssmspec.arrays import Array
+from ssmspec.families.base import (
+    Family,
+    Found,
+    LayerSite,
+    LayerSource,
+    choose_discretization,
+    require_shape,
+)
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.diagonal import (
+    choose_dt_transform,
+    dt_for,
+    exp,
+    log_damping,
+    read_real,
+    require_dimensions,
+    require_writable,
+    stored_to_dt,
+    to_complex,
+    to_log_poles,
+    to_poles,
+)
+from ssmspec.reading import Discretization, DtTransform
+from ssmspec.spectrum import LayerSpectrum, Symmetry
+
+ROLES = ("log_dt", "log_A_real", "A_imag")
+
+
+def find(catalog: Catalog) -> Iterator[Found]:
+    """Modules that hold all three pole parameters directly."""
+    for module in catalog:
+        if module.has(*ROLES):
+            roles = (*ROLES, *(role for role in ("C",) if module.has(role)))
+            yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
+
+
+def read(source: LayerSource) -> LayerSpectrum:
+    """pole_bar = exp(dt A), A = -exp(log_A_real) + i A_imag."""
+    channels, modes = require_dimensions(source, "log_A_real", "channels", "modes")
+    require_shape(source, "log_dt", (channels,))
+    require_shape(source, "A_imag", (channels, modes))
+    discretization, assumptions = choose_discretization(source, FAMILY.discretizations, "")
+    transform, _ = choose_dt_transform(source, (DtTransform.EXP,), "")
+    dt = stored_to_dt(read_real(source, "log_dt"), transform)[:, None]
+    poles = to_complex(-exp(read_real(source, "log_A_real")), read_real(source, "A_imag"))
+    return LayerSpectrum(
+        name=source.name,
+        family=FAMILY.id,
+        discretization=discretization,
+        symmetry=Symmetry.HALF,
+        log_poles=to_log_poles(poles, dt, discretization),
+        dt=dt,
+        assumptions=assumptions,
+    )
+
+
+def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
+    """A = log_pole / dt at the spectrum's own step size. Decay must be positive: it is a log."""
+    channels, modes = require_dimensions(source, "log_A_real", "channels", "modes")
+    require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
+    dt = dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
+    poles = to_poles(source.name, spectrum.log_poles, dt, Discretization.ZOH)
+    tensors = source.site.tensors
+    return {
+        tensors["log_dt"]: np.log(dt[:, 0]),
+        tensors["log_A_real"]: log_damping(source.name, poles, FAMILY.title),
+        tensors["A_imag"]: poles.imag,
+    }
+
+
+FAMILY = Family(
+    id="s4d",
+    title="S4D",
+    summary="standalone S4D layer of state-spaces/s4 (models/s4/s4d.py)",
+    formula="pole_bar = exp(dt A), dt = exp(log_dt), A = -exp(log_A_real) + i A_imag",
+    source="state-spaces/s4 e757cef, models/s4/s4d.py",
+    find=find,
+    read=read,
+    write=write,
+    known_inits=("s4d-lin", "s4d-inv", "s4d-legs", "dfout", "dfout-single"),
+    discretizations=(Discretization.ZOH,),
+)

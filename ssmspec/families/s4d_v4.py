@@ -1,0 +1,152 @@
+"""S4D of state-spaces/s4 version 4 (`...layer.kernel.*`), and the S4D of lrnnx.
+
+===============  ===========  ===================================================
+tensor           shape        meaning
+===============  ===========  ===================================================
+`inv_dt`         (H, 1)       dt = exp(inv_dt), or softplus where the model was built so
+`inv_dt`         (H, N/2)     with dt_tie = False: one step size per mode
+`A_real`         (S, N/2)     Re A = -exp(A_real)
+`A_imag`         (S, N/2)     Im A = -A_imag: the opposite sign of every other S4D
+===============  ===========  ===================================================
+
+S = n_ssm rows are shared: channel h uses row h mod S. One of each conjugate pair is stored and
+K = 2 Re sum. Built with `is_real`, a layer has no `A_imag` and N real poles. With `P` it is S4
+proper (DPLR), whose poles are not its diagonal: another family.
+
+lrnnx keeps the parameters on the layer and registers them again on `layer.kernel`: one layer with
+two names for each tensor, so both names are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ssmspec.arrays import Array, Complexes
+from ssmspec.families.base import (
+    Family,
+    Found,
+    LayerSite,
+    LayerSource,
+    choose_discretization,
+    require_shape,
+)
+from ssmspec.families.catalog import Catalog, Module
+from ssmspec.families.diagonal import (
+    bandlimit_assumption,
+    choose_dt_transform,
+    dt_for,
+    dt_to_stored,
+    exp,
+    log_damping,
+    read_real,
+    repeat_tied,
+    require_dimensions,
+    require_writable,
+    stored_to_dt,
+    to_complex,
+    to_log_poles,
+    to_poles,
+    untie,
+)
+from ssmspec.reading import Discretization, DtTransform
+from ssmspec.spectrum import LayerSpectrum, Symmetry
+
+ROLES = ("inv_dt", "A_real")
+KERNEL = "layer.kernel"
+"""Where lrnnx registers a layer's parameters a second time."""
+DISC = "S4D v4 does not store its discretization (disc)"
+DT_TRANSFORM = "S4D v4 does not store dt_transform"
+ASSUMED = (
+    "S4D v4 does not store real_transform, imag_transform and dt_fast; "
+    "taken as exp, none and off, their defaults"
+)
+
+
+def find(catalog: Catalog) -> Iterator[Found]:
+    """Modules with the diagonal kernel's parameters and no low-rank term beside them."""
+    for module in catalog:
+        if not module.has(*ROLES) or module.has("P") or is_second_name(module):
+            continue
+        names = (*ROLES, *(name for name in ("A_imag", "B", "C") if module.has(name)))
+        names += tuple(f"{KERNEL}.{name}" for name in names if module.has(f"{KERNEL}.{name}"))
+        found = {name: module.tensor(name) for name in names}
+        yield LayerSite(module.name, {role: name for role, name in found.items() if name})
+
+
+def read(source: LayerSource) -> LayerSpectrum:
+    """pole_bar = exp(dt A), A = -exp(A_real) - i A_imag."""
+    channels, _ = require_dimensions(source, "inv_dt", "channels", "1 or modes")
+    rows, modes = require_dimensions(source, "A_real", "n_ssm", "modes")
+    if source.shape("inv_dt")[1] != 1:
+        require_shape(source, "inv_dt", (channels, modes))
+    discretization, disc = choose_discretization(source, FAMILY.discretizations, DISC)
+    transform, dt_told = choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
+    dt = stored_to_dt(read_real(source, "inv_dt"), transform)
+    real = -exp(read_real(source, "A_real"))
+    imag = np.zeros((rows, modes))
+    if source.has("A_imag"):
+        require_shape(source, "A_imag", (rows, modes))
+        imag = -read_real(source, "A_imag")
+    poles = repeat_tied(to_complex(real, imag), channels, source.site.tensors["A_real"])
+    spectrum = LayerSpectrum(
+        name=source.name,
+        family=FAMILY.id,
+        discretization=discretization,
+        symmetry=_symmetry(source),
+        log_poles=to_log_poles(poles, dt, discretization),
+        dt=dt,
+        assumptions=(*disc, *dt_told, ASSUMED),
+    )
+    extra = bandlimit_assumption(spectrum, FAMILY.title)
+    return replace(spectrum, assumptions=(*spectrum.assumptions, *extra))
+
+
+def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
+    """A at the spectrum's own step sizes; channels that share a row must agree on it."""
+    channels, steps = require_dimensions(source, "inv_dt", "channels", "1 or modes")
+    rows, modes = require_dimensions(source, "A_real", "n_ssm", "modes")
+    require_writable(source.name, spectrum, (channels, modes), _symmetry(source))
+    told = "one step size per channel" if steps == 1 else "one step size per mode"
+    dt = dt_for(source.name, spectrum, (channels, steps), told)
+    discretization, _ = choose_discretization(source, FAMILY.discretizations, DISC)
+    transform, _ = choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
+    poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
+    stored = {"inv_dt": dt_to_stored(dt, transform), **_stored_poles(source, poles, rows)}
+    stored |= {f"{KERNEL}.{role}": values for role, values in stored.items()}
+    return {source.site.tensors[role]: stored[role] for role in stored if source.has(role)}
+
+
+def _stored_poles(source: LayerSource, poles: Complexes, rows: int) -> dict[str, Array]:
+    poles = untie(source.name, poles, rows)
+    return {"A_real": log_damping(source.name, poles, FAMILY.title), "A_imag": -poles.imag}
+
+
+def _symmetry(source: LayerSource) -> Symmetry:
+    return Symmetry.HALF if source.has("A_imag") else Symmetry.REAL
+
+
+def is_second_name(module: Module) -> bool:
+    """Whether this is lrnnx's `layer.kernel`, whose parameters are those of the layer around it."""
+    outer = module.path.removesuffix(KERNEL).removesuffix(".")
+    return module.path.endswith(KERNEL) and module.catalog.module(outer).has(*ROLES)
+
+
+FAMILY = Family(
+    id="s4d-v4",
+    title="S4D v4",
+    summary="diagonal kernel of state-spaces/s4 v4 (also lrnnx)",
+    formula="pole_bar = exp(dt A), dt = exp(inv_dt) or softplus(inv_dt), "
+    "A = -exp(A_real) - i A_imag; (1 + dt A/2) / (1 - dt A/2) with --discretization bilinear",
+    source="state-spaces/s4 e757cef, models/s4/s4.py; lrnnx 1.0.0.post1, lrnnx/ops/s4_utils.py",
+    find=find,
+    read=read,
+    write=write,
+    known_inits=(
+        "s4d-lin", "s4d-inv", "s4d-inv2", "s4d-quad", "s4d-legs", "dfout", "dfout-single",
+    ),
+    discretizations=(Discretization.ZOH, Discretization.BILINEAR),
+    dt_transforms=(DtTransform.EXP, DtTransform.SOFTPLUS),
+)  # fmt: skip

@@ -1,0 +1,200 @@
+"""S5: one MIMO system per layer, one step size per state.
+
+========================  ==========  =======================================================
+tensor                    shape       meaning
+========================  ==========  =======================================================
+`Lambda_re`, `Lambda_im`  (P,)        JAX: A as two real tensors
+`Lambda`                  (P,)        torch, complex: A as s5-pytorch stores it
+`Lambda`                  (P, 2)      torch, real: A as pairs, from ports that view it as real
+`log_step`                (P, 1)      dt = exp(log_step); (P,) in torch
+========================  ==========  =======================================================
+
+All three may hold unstable poles: nothing constrains Re A, and `clip_eigs`, which the JAX code
+applies on use, is not in the file, so raw values are read. JAX S5 stores one of each conjugate pair
+by default (`conj_sym`), the lower one, and K = 2 Re sum; the torch ports store all P and take
+K = Re sum. `step_rescale` and `step_scale` belong to a run, not to a layer: dt is the step at the
+rate the model was trained at. With `P` beside it this is annotated-S4, with a low-rank term, whose
+poles are not its diagonal: another family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ssmspec.arrays import Array, Complexes
+from ssmspec.errors import LayoutError, SchemeError
+from ssmspec.families.base import (
+    Family,
+    Found,
+    LayerSite,
+    LayerSource,
+    choose_discretization,
+    require_shape,
+)
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.diagonal import (
+    choose_dt_transform,
+    dt_for,
+    exp,
+    read_real,
+    require_dimensions,
+    require_writable,
+    to_complex,
+    to_log_poles,
+    to_poles,
+)
+from ssmspec.naming import printable
+from ssmspec.reading import Discretization, DtTransform
+from ssmspec.spectrum import LayerSpectrum, Symmetry
+
+JAX = "jax"
+"""Variant: `Lambda_re` and `Lambda_im`."""
+COMPLEX = "complex"
+"""Variant: complex `Lambda`."""
+PAIRS = "pairs"
+"""Variant: real `Lambda` of shape (P, 2)."""
+
+CLIP = -1e-4
+"""Where `clip_eigs` caps Re A (lindermanlab/S5, s5/ssm.py)."""
+
+DISC = "S5 does not store its discretization"
+HALF = "S5 does not store conj_sym; one pole of each conjugate pair is taken as stored, its default"
+FULL = (
+    "S5 does not store conj_sym; all poles are taken as stored (conj_sym=False), "
+    "because as many lie above the real axis as below"
+)
+UNCLIPPED = (
+    "S5 does not store clip_eigs; real parts above -1e-4 are taken as stored, "
+    "while a model built with clip_eigs=True lowers them to -1e-4 on use"
+)
+
+
+def find(catalog: Catalog) -> Iterator[Found]:
+    """Modules with S5's eigenvalues and log step sizes; no low-rank term beside them."""
+    for module in catalog:
+        if module.has("Lambda_re", "Lambda_im", "log_step"):
+            names: tuple[str, ...] = ("Lambda_re", "Lambda_im", "log_step")
+            variant = JAX
+        elif module.has("Lambda", "log_step"):
+            info = module.info("Lambda")
+            is_complex = info is not None and info.dtype.startswith("complex")
+            names = ("Lambda", "log_step")
+            variant = COMPLEX if is_complex else PAIRS
+        else:
+            continue
+        if not module.has("P"):
+            yield LayerSite(module.name, {name: module.leaves[name] for name in names}, variant)
+
+
+def read(source: LayerSource) -> LayerSpectrum:
+    """pole_bar = exp(dt A) or (1 + dt A/2) / (1 - dt A/2), one dt per state."""
+    poles = _poles(source)
+    _require_steps(source, poles.shape[1])
+    discretization, disc = choose_discretization(source, _discretizations(source), DISC)
+    choose_dt_transform(source, (DtTransform.EXP,), "")
+    dt = exp(read_real(source, "log_step")).reshape(1, -1)
+    symmetry, told = _symmetry(source, poles)
+    if source.site.variant == JAX and (poles.real > CLIP).any():
+        told = (*told, UNCLIPPED)
+    return LayerSpectrum(
+        name=source.name,
+        family=FAMILY.id,
+        discretization=discretization,
+        symmetry=symmetry,
+        log_poles=to_log_poles(poles, dt, discretization),
+        dt=dt,
+        assumptions=(*disc, *told),
+    )
+
+
+def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
+    """A from log-poles at the spectrum's own step size per state; any damping can be held."""
+    states = source.shape("log_step")[0]
+    is_jax = source.site.variant == JAX
+    either = is_jax and spectrum.symmetry in (Symmetry.HALF, Symmetry.FULL)
+    expected = spectrum.symmetry if either else Symmetry.HALF if is_jax else Symmetry.FULL
+    require_writable(source.name, spectrum, (1, states), expected)
+    dt = dt_for(source.name, spectrum, (1, states), "one step size per state")
+    discretization, _ = choose_discretization(source, _discretizations(source), DISC)
+    poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
+    if _symmetry(source, poles)[0] is not expected:
+        raise SchemeError(
+            f"{printable(source.name)}: S5 does not store whether poles come in conjugate pairs, "
+            f"and these {expected.value} poles would be read back as the other kind: full spectra "
+            f"have as many poles above the real axis as below, half ones have not"
+        )
+    tensors = source.site.tensors
+    return {
+        **{tensors[role]: values for role, values in _stored_poles(source, poles[0]).items()},
+        tensors["log_step"]: np.log(dt).reshape(source.shape("log_step")),
+    }
+
+
+def _poles(source: LayerSource) -> Complexes:
+    """(1, P) continuous poles."""
+    if source.site.variant == JAX:
+        shape = require_dimensions(source, "Lambda_re", "states")
+        require_shape(source, "Lambda_im", shape)
+        return to_complex(read_real(source, "Lambda_re"), read_real(source, "Lambda_im"))[None]
+    if source.site.variant == COMPLEX:
+        require_dimensions(source, "Lambda", "states")
+        values = source.read("Lambda")
+        return np.where(np.isfinite(values), values, complex(np.nan, np.nan))[None]
+    shape = require_dimensions(source, "Lambda", "states", "2")
+    if shape[1] != 2:
+        raise LayoutError(
+            f"{printable(source.site.tensors['Lambda'])} is real of shape {shape}, "
+            f"expected (states, 2): a real and an imaginary part"
+        )
+    pairs = read_real(source, "Lambda")
+    return to_complex(pairs[:, 0], pairs[:, 1])[None]
+
+
+def _stored_poles(source: LayerSource, poles: Complexes) -> dict[str, Array]:
+    if source.site.variant == JAX:
+        return {"Lambda_re": poles.real, "Lambda_im": poles.imag}
+    if source.site.variant == COMPLEX:
+        return {"Lambda": poles}
+    return {"Lambda": np.stack([poles.real, poles.imag], axis=-1)}
+
+
+def _require_steps(source: LayerSource, states: int) -> None:
+    if source.shape("log_step") not in ((states,), (states, 1)):
+        require_shape(source, "log_step", (states, 1))
+
+
+def _symmetry(source: LayerSource, poles: Complexes) -> tuple[Symmetry, tuple[str, ...]]:
+    """What is stored: torch ports all poles; JAX half of them, or all where the signs balance.
+
+    Training never ties the two poles of a pair, so equal counts of signs are the trace that
+    conj_sym=False leaves, not equal pairs. Heuristic: a half spectrum whose signs balance by
+    chance would pass for a full one.
+    """
+    if source.site.variant != JAX:
+        return Symmetry.FULL, ()
+    above, below = np.count_nonzero(poles.imag > 0), np.count_nonzero(poles.imag < 0)
+    return (Symmetry.FULL, (FULL,)) if above == below > 0 else (Symmetry.HALF, (HALF,))
+
+
+def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:
+    """Default first. The port that stores pairs can only run the bilinear rule as published."""
+    zoh, bilinear = FAMILY.discretizations
+    return (bilinear, zoh) if source.site.variant == PAIRS else (zoh, bilinear)
+
+
+FAMILY = Family(
+    id="s5",
+    title="S5",
+    summary="MIMO layer of lindermanlab/S5 (JAX), s5-pytorch and ports; one step size per state",
+    formula="pole_bar = exp(dt A), dt = exp(log_step), A = Lambda_re + i Lambda_im or Lambda; "
+    "(1 + dt A/2) / (1 - dt A/2) with --discretization bilinear",
+    source="lindermanlab/S5 3c18fdb, s5/ssm.py; i404788/s5-pytorch c74be72, s5/s5_model.py; "
+    "uzh-rpg/ssms_event_cameras, RVT/models/layers/s5/s5_model.py",
+    find=find,
+    read=read,
+    write=write,
+    known_inits=("s5-hippo",),
+    discretizations=(Discretization.ZOH, Discretization.BILINEAR),
+)

@@ -1,0 +1,62 @@
+"""Metrics: one topic a file. The table below is in the order of reports and docs."""
+
+from __future__ import annotations
+
+from ssmspec.metrics import (
+    aliasing,
+    coverage,
+    distribution,
+    entanglement,
+    initialization,
+    memory,
+    stability,
+    step_size,
+)
+from ssmspec.metrics.aggregate import combine
+from ssmspec.metrics.base import Aggregate, Context, Metric, Requirement
+from ssmspec.metrics.profiles import power_profile, timescale_profile
+from ssmspec.registry import Registry
+from ssmspec.report import Outcome
+from ssmspec.spectrum import LayerSpectrum
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    "ssmspec.metrics",
+    (
+        *step_size.METRICS,
+        *stability.METRICS,
+        *aliasing.METRICS,
+        *coverage.METRICS,
+        *distribution.METRICS,
+        *memory.METRICS,
+        *entanglement.METRICS,
+        *initialization.METRICS,
+    ),
+    key=lambda metric: metric.id,
+)
+
+
+def measure_layer(spectrum: LayerSpectrum, context: Context) -> dict[str, Outcome]:
+    """Every metric of one layer: id -> a value with a unit, or why there is none.
+
+    Args:
+        spectrum: the layer's poles.
+        context: what is known beside them.
+
+    Returns:
+        One entry a metric, in table order.
+    """
+    return {identifier: metric(spectrum, context) for identifier, metric in METRICS.items()}
+
+
+__all__ = [
+    "METRICS",
+    "Aggregate",
+    "Context",
+    "Metric",
+    "Requirement",
+    "combine",
+    "measure_layer",
+    "power_profile",
+    "timescale_profile",
+]

@@ -1,0 +1,182 @@
+"""What a metric is: an id, a unit, a direction, what it needs, and one pure function.
+
+To add a metric, write one `Metric` record in the file of its topic and add it to the table in
+`ssmspec/metrics/__init__.py`; a third party publishes the same record under the entry-point group
+`ssmspec.metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from ssmspec.arrays import Bools
+from ssmspec.errors import SsmspecError
+from ssmspec.reading import Discretization
+from ssmspec.report import Direction, Measured, NotApplicable, Outcome
+from ssmspec.spectrum import LayerSpectrum, Structure
+from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ, freq_to_hertz
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a measurement may know beside the poles.
+
+    Attributes:
+        sequence_length: L in samples, or None.
+        sample_rate: rate of this layer in hertz, or None.
+        references: the layer as every scheme its family is known to start from would initialize
+            it, of the same shape and at the layer's own step sizes, by scheme id. Empty where the
+            family's initial poles are random or unknown.
+    """
+
+    sequence_length: int | None = None
+    sample_rate: float | None = None
+    references: Mapping[str, LayerSpectrum] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """L, for metrics that need it (their requirement guarantees it is there)."""
+        if self.sequence_length is None:
+            raise SsmspecError("internal error: a metric that needs L was measured without it")
+        return self.sequence_length
+
+
+class Aggregate(StrEnum):
+    """How layers are brought together into one number for the model.
+
+    A value that is itself an extremum over modes keeps its own direction (`max_radius` and
+    `memory_ratio` their maximum, `nyquist_headroom` its minimum), so that the model's number is
+    that of all its modes together. A risk takes its worst layer. `ssmspec.metrics.aggregate` does
+    the arithmetic.
+    """
+
+    MAX = "maximum over layers"
+    MIN = "minimum over layers"
+    MEAN = "mean over layers, weighted by modes"
+    COMMON = "the value that layers share"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Something a layer must have for a metric to mean anything.
+
+    Attributes:
+        label: what is required, for tables: "complex poles".
+        missing: the reason it does not hold for a layer, or None where it does.
+    """
+
+    label: str
+    missing: Callable[[LayerSpectrum, Context], str | None]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measurement of one layer.
+
+    Attributes:
+        id: SPEC section 2's id.
+        unit: unit of what `measure` returns. A metric in `units.CYCLES_PER_SAMPLE` is reported in
+            hertz where the layer's sample rate is known.
+        direction: which way is healthier.
+        aggregate: how layers are combined for the model.
+        summary: one line for people.
+        formula: the definition, in the notation of the docs.
+        measure: the value of a layer that meets every requirement.
+        needs: requirements, checked in order; the first that is missing is the reason given.
+            Finite poles are required of every layer and need not be named.
+        source: where the definition comes from.
+    """
+
+    id: str
+    unit: str
+    direction: Direction
+    aggregate: Aggregate
+    summary: str
+    formula: str
+    measure: Callable[[LayerSpectrum, Context], float | str | NotApplicable]
+    needs: tuple[Requirement, ...] = ()
+    source: str = "ssmspec"
+
+    def __call__(self, layer: LayerSpectrum, context: Context) -> Outcome:
+        """Measure one layer; a number that is not finite never leaves this function."""
+        for requirement in (FINITE, *self.needs):
+            reason = requirement.missing(layer, context)
+            if reason is not None:
+                return NotApplicable(reason)
+        with np.errstate(over="ignore"):  # an infinite value is named as such below
+            value = self.measure(layer, context)
+        if isinstance(value, NotApplicable):
+            return value
+        if isinstance(value, str):
+            return Measured(value, self.unit)
+        if not math.isfinite(value):
+            return NotApplicable(f"the value is beyond what a float holds ({value})")
+        number = float(value) + 0.0  # -0.0 becomes 0.0
+        if self.unit == CYCLES_PER_SAMPLE and context.sample_rate is not None:
+            return Measured(freq_to_hertz(number, context.sample_rate), HERTZ)
+        return Measured(number, self.unit)
+
+
+def share(mask: Bools) -> float:
+    """The fraction of modes (or channels) for which a condition holds, in [0, 1]."""
+    return int(np.count_nonzero(mask)) / mask.size
+
+
+def _requires(
+    label: str, holds: Callable[[LayerSpectrum, Context], bool], reason: str
+) -> Requirement:
+    return Requirement(label, lambda layer, context: None if holds(layer, context) else reason)
+
+
+def _not_finite(layer: LayerSpectrum, _: Context) -> str | None:
+    count = layer.non_finite
+    verb = "is" if count == 1 else "are"
+    return f"{count} of {layer.log_poles.size} poles {verb} NaN or infinite" if count else None
+
+
+FINITE = Requirement("finite poles", _not_finite)
+COMPLEX = _requires(
+    "complex poles", lambda layer, _: layer.is_complex, "real poles do not oscillate"
+)
+STEP_SIZE = _requires(
+    "step sizes", lambda layer, _: layer.dt is not None, "the family has no step size"
+)
+SEQUENCE_LENGTH = _requires(
+    "sequence length",
+    lambda _, context: context.sequence_length is not None,
+    "the sequence length is not known (--seq-len gives it)",
+)
+STABLE_MODE = _requires(
+    "a stable mode", lambda layer, _: bool(layer.stable.any()), "no mode is stable"
+)
+SEVERAL_CHANNELS = _requires(
+    "two or more channels",
+    lambda layer, _: layer.channels >= 2,
+    "the layer has one channel, so nothing varies across channels",
+)
+DIAGONAL = _requires(
+    "a diagonal state matrix",
+    lambda layer, _: layer.structure is Structure.DIAGONAL,
+    "the eigenvalues of a DPLR matrix have no rank that channels share",
+)
+
+
+def _not_aliasable(layer: LayerSpectrum, _: Context) -> str | None:
+    if layer.discretization is Discretization.BILINEAR:
+        return "the bilinear rule warps frequencies and never aliases them"
+    if layer.discretization is Discretization.NATIVE:
+        return "the family stores discrete poles, which cannot alias"
+    return None
+
+
+ALIASABLE = Requirement("continuous poles under ZOH", _not_aliasable)
+KNOWN_INITIALIZATION = _requires(
+    "a family with a known initialization",
+    lambda _, context: bool(context.references),
+    "no initialization is known for this family (random initial poles have none)",
+)

@@ -1,0 +1,95 @@
+"""Initialization: which known scheme a layer started from, and how far training moved it.
+
+The reference is the scheme's layer at the measured layer's own step sizes, so that a step size that
+trained does not count. Training may swap or negate frequencies without changing the layer: modes
+are matched within a channel by rank of |omega_unwrapped|, and by decay where poles are real.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ssmspec.errors import SsmspecError
+from ssmspec.metrics.base import KNOWN_INITIALIZATION, Aggregate, Context, Metric
+from ssmspec.metrics.entanglement import ranked_modes
+from ssmspec.report import Direction, NotApplicable
+from ssmspec.spectrum import LayerSpectrum
+from ssmspec.units import decay_to_half_width
+
+UNMOVED = 1e-6
+"""Relative distance within which a pole counts as where it began. Float32 files round poles and
+constants (float32(pi) n for pi n), which is up to a few 1e-7 of a pole and, far from the origin,
+much more than 1e-6 of a half-width."""
+
+HALF_WIDTHS = "half-widths"
+NAME = "scheme"
+
+
+def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
+    """Root-mean-square distance of matched modes, in half-widths of the reference's modes.
+
+    The distance of two modes is hypot(difference of decay, difference of |omega_unwrapped|), and 0
+    within the rounding of single precision. It is infinite where a reference mode has no width (no
+    damping) or no finite pole.
+
+    Raises:
+        SsmspecError: the layers differ in shape.
+    """
+    if reference.shape != layer.shape:
+        raise SsmspecError(
+            f"internal error: a reference of shape {reference.shape} for poles of {layer.shape}"
+        )
+    if reference.non_finite or not reference.decay.all():
+        return math.inf
+    start = ranked_modes(reference)
+    moved = np.abs(ranked_modes(layer) - start)
+    moved[moved < UNMOVED * np.abs(start)] = 0.0
+    moved /= decay_to_half_width(start.imag)
+    return math.sqrt(np.square(moved, out=moved).mean())
+
+
+def init_scheme(layer: LayerSpectrum, context: Context) -> str | NotApplicable:
+    """Id of the nearest known initialization."""
+    nearest = _nearest(layer, context)
+    return nearest if isinstance(nearest, NotApplicable) else nearest[1]
+
+
+def init_drift(layer: LayerSpectrum, context: Context) -> float | NotApplicable:
+    """Distance to the nearest known initialization, rms over modes; 0 was never trained."""
+    nearest = _nearest(layer, context)
+    return nearest if isinstance(nearest, NotApplicable) else nearest[0]
+
+
+def _nearest(layer: LayerSpectrum, context: Context) -> tuple[float, str] | NotApplicable:
+    """(drift, scheme id) of the nearest reference; the first of several equally near."""
+    drifts = [(drift(layer, context.references[scheme]), scheme) for scheme in context.references]
+    nearest = min(drifts, key=lambda item: item[0])
+    if math.isinf(nearest[0]):
+        return NotApplicable("no known initialization lies at a finite distance")
+    return nearest
+
+
+METRICS = (
+    Metric(
+        id="init_scheme",
+        unit=NAME,
+        direction=Direction.NEITHER,
+        aggregate=Aggregate.COMMON,
+        summary="the known initialization nearest to the layer, at its own step sizes",
+        formula="scheme with the smallest init_drift",
+        measure=init_scheme,
+        needs=(KNOWN_INITIALIZATION,),
+    ),
+    Metric(
+        id="init_drift",
+        unit=HALF_WIDTHS,
+        direction=Direction.NEITHER,
+        aggregate=Aggregate.MEAN,
+        summary="distance of the poles to that initialization; 0 was never trained",
+        formula="rms over modes of |log_pole - initial log_pole| / initial half_width",
+        measure=init_drift,
+        needs=(KNOWN_INITIALIZATION,),
+    ),
+)

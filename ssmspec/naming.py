@@ -1,0 +1,44 @@
+"""Names of tensors and layers: natural order, globs, nearest valid names, safe display."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts `layers.2` before `layers.10`."""
+    return tuple(
+        (0, int(part), part) if part.isdecimal() else (1, 0, part)
+        for part in _DIGITS.split(name)
+        if part
+    )
+
+
+def matches(name: str, glob: str) -> bool:
+    """Whether a layer name fits a shell glob; `*` also matches dots."""
+    return fnmatchcase(name, glob)
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """A clause naming the nearest valid name, or all of them when none is near."""
+    options = sorted(valid)
+    near = difflib.get_close_matches(name, options, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(options)}"
+
+
+def printable(name: str) -> str:
+    r"""A name as it may be shown: control, format and bidi characters become `\x..` escapes."""
+    if name.isascii() and name.isprintable():
+        return name
+    return "".join(
+        char
+        if char.isprintable() and unicodedata.category(char) not in {"Cf", "Cc", "Cs", "Co"}
+        else char.encode("unicode_escape").decode()
+        for char in name
+    )

@@ -1,0 +1,82 @@
+"""Tables of extension points: families, metrics, rules, schemes, writers.
+
+A table is the built-in records plus whatever third parties publish under the entry-point group of
+the same name (`ssmspec.families`, `ssmspec.metrics`, ...). An entry point loads to one record or to
+a sequence of records. Two records with one id are an error that names both origins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from ssmspec.errors import SsmspecError, UsageError
+from ssmspec.naming import did_you_mean
+
+Record = TypeVar("Record")
+
+
+class Registry(Mapping[str, Record], Generic[Record]):
+    """An ordered table of records by id, extended by entry points on first use.
+
+    Args:
+        kind: what one record is called in messages, e.g. "family".
+        group: the entry-point group third parties publish records under.
+        builtin: the package's own records, in the order they are tried and listed.
+        key: gives a record's id.
+    """
+
+    def __init__(
+        self, kind: str, group: str, builtin: Sequence[Record], key: Callable[[Record], str]
+    ) -> None:
+        self.kind = kind
+        self._group = group
+        self._builtin = tuple(builtin)
+        self._key = key
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        records: dict[str, Record] = {}
+        origins: dict[str, str] = {}
+        for origin, record in self._sources():
+            identifier = self._key(record)
+            if identifier in records:
+                raise SsmspecError(
+                    f"two {self.kind} records share the id {identifier!r}: one from "
+                    f"{origins[identifier]}, one from {origin}; rename or uninstall one of them"
+                )
+            records[identifier] = record
+            origins[identifier] = origin
+        return records
+
+    def _sources(self) -> Iterator[tuple[str, Record]]:
+        for record in self._builtin:
+            yield "ssmspec", record
+        for point in metadata.entry_points(group=self._group):
+            loaded = point.load()
+            for record in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
+                yield f"entry point {point.name!r} = {point.value}", record
+
+    def __getitem__(self, identifier: str) -> Record:
+        return self._records[identifier]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def require(self, identifier: str) -> Record:
+        """The record with this id.
+
+        Raises:
+            UsageError: there is none; the message names the nearest valid id.
+        """
+        try:
+            return self._records[identifier]
+        except KeyError:
+            raise UsageError(
+                f"no {self.kind} is called {identifier!r}; {did_you_mean(identifier, self)}"
+            ) from None

@@ -1,0 +1,35 @@
+"""Rules: what a measurement means. The table below goes from what is broken to what is shape."""
+
+from __future__ import annotations
+
+from ssmspec.registry import Registry
+from ssmspec.report import Finding
+from ssmspec.rules import initialization, memory, spectrum_shape, stability
+from ssmspec.rules.base import Evidence, Rule
+
+RULES: Registry[Rule] = Registry(
+    "rule",
+    "ssmspec.rules",
+    (
+        stability.STB001,
+        stability.STB002,
+        memory.ACC001,
+        initialization.INI001,
+        initialization.INI002,
+        initialization.INI003,
+        memory.MEM001,
+        memory.MEM002,
+        memory.MEM003,
+        spectrum_shape.ALI001,
+        spectrum_shape.COV001,
+        spectrum_shape.COV002,
+        spectrum_shape.ENT001,
+    ),
+    key=lambda rule: rule.code,
+)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """What the rules find in one measured layer, in table order."""
+    findings = (rule.apply(evidence) for rule in RULES.values())
+    return [finding for finding in findings if finding is not None]

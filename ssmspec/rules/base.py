@@ -1,0 +1,135 @@
+"""What a rule is: a stable code, a level, and a check of one measured layer.
+
+To add a rule, write one `Rule` record in the file of its topic and add it to the table in
+`ssmspec/rules/__init__.py`; a third party publishes the same record under the entry-point group
+`ssmspec.rules`.
+
+Rules compare metrics, which are finite or not applicable; a metric that is not applicable fires
+nothing, so whatever keeps the poles from being measured must be a rule of its own (STB002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ssmspec.metrics.base import Context
+from ssmspec.report import Finding, LayerReport, Level
+from ssmspec.rules.wording import compared, number
+from ssmspec.spectrum import LayerSpectrum
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rule sees: the poles, what was measured of them, and what is known around them."""
+
+    spectrum: LayerSpectrum
+    layer: LayerReport
+    context: Context
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A rule that fired.
+
+    Attributes:
+        message: what, where in the layer, how much against which threshold; one sentence without
+            a full stop and without the layer's name, which the finding carries.
+        value: the number that was judged; None or not finite where it has none to report.
+        threshold: what it was judged against, where that is not the rule's own number (10 times
+            a sequence length, say).
+        level: set where the rule's own level does not apply, e.g. to a selective family.
+    """
+
+    message: str
+    value: float | None
+    threshold: float | None = None
+    level: Level | None = None
+
+
+Check: TypeAlias = Callable[[Evidence, float], Fired | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One check with a stable code, as linters have.
+
+    Attributes:
+        code: three letters and three digits.
+        level: how much it matters under the `recommended` preset.
+        title: what it means, a few words.
+        why: why it matters, one or two sentences.
+        advice: what to do about it, one sentence that ends a finding's message.
+        threshold: the number that is compared against; None where there is none.
+        source: where the rule comes from.
+        check: given evidence and the threshold (0.0 where there is none), what fired, or None.
+    """
+
+    code: str
+    level: Level
+    title: str
+    why: str
+    advice: str
+    threshold: float | None
+    source: str
+    check: Check
+
+    def apply(self, evidence: Evidence) -> Finding | None:
+        """The finding of this rule on one layer, or None when it does not fire."""
+        fired = self.check(evidence, 0.0 if self.threshold is None else self.threshold)
+        if fired is None:
+            return None
+        return Finding(
+            code=self.code,
+            level=fired.level or self.level,
+            layer=evidence.layer.name,
+            message=f"{fired.message}. {self.advice}",
+            value=fired.value,
+            threshold=self.threshold if fired.threshold is None else fired.threshold,
+        )
+
+
+def above(metric: str, message: str, form: Callable[[float, int], str] = number) -> Check:
+    """A check that fires when a metric is above the threshold.
+
+    Args:
+        metric: the metric's id.
+        message: text with `{value}` and `{threshold}`.
+        form: writes a number with so many significant digits.
+    """
+
+    def check(evidence: Evidence, threshold: float) -> Fired | None:
+        value = evidence.layer.value(metric)
+        if value is None or value <= threshold:
+            return None
+        return Fired(_filled(message, value, threshold, form), value)
+
+    return check
+
+
+def below(metric: str, message: str, form: Callable[[float, int], str] = number) -> Check:
+    """A check that fires when a metric is below the threshold; arguments as of `above`."""
+
+    def check(evidence: Evidence, threshold: float) -> Fired | None:
+        value = evidence.layer.value(metric)
+        if value is None or value >= threshold:
+            return None
+        return Fired(_filled(message, value, threshold, form), value)
+
+    return check
+
+
+def in_several_channels(check: Check) -> Check:
+    """The same check, for layers of two or more channels only.
+
+    Properties of a whole layer's spectrum mean little where one channel holds a handful of poles.
+    """
+    return lambda evidence, threshold: (
+        check(evidence, threshold) if evidence.spectrum.channels >= 2 else None
+    )
+
+
+def _filled(message: str, value: float, threshold: float, form: Callable[[float, int], str]) -> str:
+    shown, limit = compared(value, threshold, form)
+    return message.format(value=shown, threshold=limit)

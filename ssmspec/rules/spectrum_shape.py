@@ -1,0 +1,86 @@
+"""Rules on which frequencies a layer's poles stand at. All of them are notes, not faults."""
+
+from __future__ import annotations
+
+from ssmspec.report import Level
+from ssmspec.rules.base import Rule, above, below, in_several_channels
+from ssmspec.rules.wording import percent
+
+ALI001 = Rule(
+    code="ALI001",
+    level=Level.INFO,
+    title="modes alias",
+    why=(
+        "A mode that turns by more than pi a sample cannot be told from a slower one: it sounds "
+        "at a folded frequency, and at another one when the sample rate changes."
+    ),
+    advice=(
+        "Lower the largest step size or mask these modes (bandlimit), or start from dfout, whose "
+        "angles never pass pi."
+    ),
+    threshold=0.01,
+    source="sampling theorem applied to dt |Im A|; the 1 % is a heuristic",
+    check=above(
+        "aliased_fraction",
+        "{value} of the modes alias (threshold {threshold}): dt |Im A| passes pi, so they are "
+        "heard at a folded frequency",
+        percent,
+    ),
+)
+
+COV001 = Rule(
+    code="COV001",
+    level=Level.INFO,
+    title="part of the band is out of reach",
+    why="No pole resonates within half power of the frequencies that are left uncovered.",
+    advice="Widen the range of step sizes upward, or spread the angles evenly as dfout does.",
+    threshold=0.9,
+    source="half-power bandwidth of a pole; the 90 % is a heuristic",
+    check=in_several_channels(
+        below(
+            "coverage",
+            "the poles reach {value} of the band from 0 to Nyquist (threshold {threshold})",
+            percent,
+        )
+    ),
+)
+
+COV002 = Rule(
+    code="COV002",
+    level=Level.INFO,
+    title="the poles' power is uneven over the band",
+    why=(
+        "A low flatness says that most poles crowd into few frequencies. It describes the shape "
+        "and is no fault: some tasks train better with it."
+    ),
+    advice="Compare with a dfout layer (above 0.99) if the task needs the whole band.",
+    threshold=0.5,
+    source="spectral flatness (Wiener entropy) of unit-energy Poisson kernels; a heuristic bound",
+    check=in_several_channels(
+        below(
+            "spectral_flatness",
+            "the poles' power is spread unevenly over the band: flatness {value} "
+            "(threshold {threshold}, 1 is even)",
+        )
+    ),
+)
+
+ENT001 = Rule(
+    code="ENT001",
+    level=Level.INFO,
+    title="decay and frequency are tied",
+    why=(
+        "Where one step size sets both, a channel cannot remember for long and hear high "
+        "frequencies at once, and training moves both together."
+    ),
+    advice=(
+        "Parameterize decay and angle apart, as dfout does, if they should move independently."
+    ),
+    threshold=0.5,
+    source="R^2 between log decay and log frequency over channels; the bound is a heuristic",
+    check=above(
+        "entanglement",
+        "decay and frequency move together over the channels: R^2 = {value} "
+        "(threshold {threshold}, 0 is independent)",
+    ),
+)

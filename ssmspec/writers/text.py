@@ -1,0 +1,234 @@
+"""The report for a person at a terminal; plain and complete in a pipe.
+
+What discriminates comes first: one line a layer with a strip of its poles' power from 0 to Nyquist,
+then notes with their codes, what was assumed, what was skipped, and the next command to run.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from ssmspec.naming import printable
+from ssmspec.report import Finding, LayerReport, Level, Measured, Outcome, Report, Verdict
+from ssmspec.writers import grid
+from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formatting import significant
+from ssmspec.writers.text_tables import collapse, decay_table, frequency_table
+from ssmspec.writers.words import (
+    blocks_line,
+    file_line,
+    length_note,
+    model_line,
+    short_names,
+    summary,
+)
+
+_VERDICT_STYLE = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+_LEVEL_STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "cyan"}
+_LEVEL_WORD = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
+_NAMES_SHOWN = 6
+
+
+def render(report: Report, page: Page) -> str:
+    """The whole report as text; ANSI styles only where the page has color."""
+    target = io.StringIO()
+    console = Console(
+        file=target,
+        width=page.width or 1_000_000,
+        force_terminal=page.color,
+        no_color=not page.color,
+        color_system="standard" if page.color else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=page.width is None,
+    )
+    for line in _lines(report, page):
+        console.print(line)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
+
+
+def _lines(report: Report, page: Page) -> Iterator[Text]:
+    yield from _heading(report, page)
+    if report.layers:
+        yield Text(summary(report), style=_VERDICT_STYLE[report.verdict])
+        yield from _tables(report, page)
+    yield from _findings(report, page)
+    if page.verbose:
+        yield from _every_metric(report)
+    yield from _list("assumed", report.assumptions, page)
+    yield from _skipped(report, page)
+    yield from _next_steps(report, page)
+
+
+def _heading(report: Report, page: Page) -> Iterator[Text]:
+    name = printable(report.checkpoint.path)
+    if page.width is not None:
+        name = name.rstrip("/").rpartition("/")[2]
+    kinds = model_line(report)
+    first = Text.assemble((name, "bold"), "   ", kinds[0] if kinds else "no layer measured")
+    right = length_note(report)
+    room = (page.width or 0) - len(first.plain) - len(right)
+    if page.width is None or room >= 3:
+        first.append(" " * max(3, room) + right)
+        yield first
+    else:
+        yield first
+        kinds.append(right)
+    for kind in kinds[1:]:
+        yield Text(f"{' ' * (len(name) + 3)}{kind}")
+    hybrid = blocks_line(report)
+    if page.width is None or page.verbose or hybrid:
+        yield Text(" | ".join(filter(None, (hybrid, file_line(report)))), style="dim")
+
+
+def _tables(report: Report, page: Page) -> Iterator[Text]:
+    names = [layer.name for layer in report.layers]
+    labels, pattern = short_names(names) if page.width is not None else (names, "")
+    labels = [printable(label) for label in labels]
+    labelled = list(zip(labels, report.layers, strict=True))
+    oscillating = [row for row in labelled if row[1].symmetry != "real"]
+    decaying = [row for row in labelled if row[1].symmetry == "real"]
+    hidden = 0
+    for rows, is_decay in ((oscillating, False), (decaying, True)):
+        if not rows:
+            continue
+        yield Text()
+        if page.width is not None and not page.verbose:
+            rows, more = collapse(rows)  # noqa: PLW2901 - the shown rows of this kind
+            hidden += more
+        columns = (
+            decay_table(rows, page.width)
+            if is_decay
+            else frequency_table(rows, report.reference, page.width)
+        )
+        yield from grid.lines(columns, page.width)
+        if is_decay and any(layer.selective for _, layer in rows):
+            yield Text("dt and tau are nominal: they depend on the input", style="dim")
+    if pattern:
+        yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
+    if hidden:
+        yield Text(f"{hidden} more layers differ from their median (--verbose)", style="dim")
+
+
+def _findings(report: Report, page: Page) -> Iterator[Text]:
+    by_code: dict[tuple[str, Level], list[Finding]] = {}
+    for finding in report.findings:
+        by_code.setdefault((finding.code, finding.level), []).append(finding)
+    if not by_code:
+        return
+    yield Text()
+    for (code, level), group in by_code.items():
+        worst = _worst(group)
+        where = _where(group, worst, report.layers, page)
+        label = f"{code} {_LEVEL_WORD[level]}"
+        text = Text(f"{where}: {worst.message}")
+        yield from _hanging(Text(f"{label:<16}", style=_LEVEL_STYLE[level]), text, page)
+
+
+def _worst(group: list[Finding]) -> Finding:
+    """The finding whose value is farthest from its threshold; the first where there is none."""
+
+    def excess(finding: Finding) -> float:
+        if finding.value is None or finding.threshold is None:
+            return 0.0
+        return abs(finding.value - finding.threshold)
+
+    return max(group, key=excess)
+
+
+def _where(
+    group: list[Finding], worst: Finding, layers: tuple[LayerReport, ...], page: Page
+) -> str:
+    if len(layers) == 1:
+        return printable(worst.layer)
+    names = [finding.layer for finding in group]
+    if len(group) == 1:
+        return printable(names[0])
+    if len(group) == len(layers):
+        return f"all {len(group)} layers, most in {printable(worst.layer)}"
+    count = f"{len(group)} of {len(layers)} layers"
+    if page.width is None or page.verbose or len(names) <= 3:
+        return f"{count} ({', '.join(map(printable, names))}), most in {printable(worst.layer)}"
+    return f"{count}, most in {printable(worst.layer)}"
+
+
+def _every_metric(report: Report) -> Iterator[Text]:
+    for layer in report.layers:
+        yield Text()
+        yield Text.assemble(
+            (printable(layer.name), "bold"),
+            f"   {layer.family_title}, {layer.channels} x {layer.modes}, "
+            f"{layer.discretization}, {layer.symmetry}",
+        )
+        for key, outcome in layer.metrics.items():
+            yield _metric_line(key, outcome)
+    if len(report.layers) > 1:
+        yield Text()
+        yield Text("model", style="bold")
+        for key, combined in report.model.items():
+            yield _metric_line(key, combined.outcome, f"({combined.aggregate})")
+
+
+def _metric_line(key: str, outcome: Outcome, note: str = "") -> Text:
+    if isinstance(outcome, Measured):
+        value = outcome.value
+        shown = value if isinstance(value, str) else significant(value, 6)
+        unit = "" if outcome.unit == "1" else outcome.unit
+        return Text.assemble(f"  {key:<24} {shown:>12} {unit:<14} ", (note, "dim"))
+    return Text.assemble(f"  {key:<24} {'-':>12} ", (f"not applicable: {outcome.reason}", "dim"))
+
+
+def _list(title: str, items: Iterable[str], page: Page) -> Iterator[Text]:
+    shown = list(items)
+    if not shown:
+        return
+    yield Text()
+    for i, item in enumerate(shown):
+        label = f"{title:<9}" if i == 0 else " " * 9
+        yield from _hanging(Text(label, style="dim"), Text(printable(item)), page)
+
+
+def _skipped(report: Report, page: Page) -> Iterator[Text]:
+    by_reason: dict[str, list[str]] = {}
+    for entry in report.skipped:
+        by_reason.setdefault(entry.reason, []).append(printable(entry.name))
+    items = []
+    for reason, names in by_reason.items():
+        shown = names
+        if page.width is not None and not page.verbose and len(names) > _NAMES_SHOWN:
+            shown = [*names[:_NAMES_SHOWN], f"and {len(names) - _NAMES_SHOWN} more"]
+        items.append(f"{', '.join(shown)}: {reason}")
+    yield from _list("skipped", items, page)
+
+
+def _next_steps(report: Report, page: Page) -> Iterator[Text]:
+    command = f"ssmspec analyze {shlex.quote(printable(report.checkpoint.path))}"
+    if report.sequence_length is not None:
+        command += f" --seq-len {report.sequence_length}"
+    steps = []
+    if report.layers and report.sequence_length is None:
+        steps.append(f"{command} --seq-len L   measures memory against the sequence")
+    if report.layers and not page.verbose:
+        steps.append(f"{command} --verbose   prints every metric")
+    yield from _list("next", steps, page)
+
+
+def _hanging(label: Text, body: Text, page: Page) -> Iterator[Text]:
+    """A label and a text whose further lines are indented under its first."""
+    if page.width is None:
+        yield Text.assemble(label, body)
+        return
+    room = max(24, page.width - len(label.plain))
+    console = Console(width=room, file=io.StringIO())
+    for i, line in enumerate(body.wrap(console, room)):
+        line.rstrip()
+        yield Text.assemble(label if i == 0 else " " * len(label.plain), line)
+
+
+WRITER = Writer("text", "for a person: plain in a pipe, styled in a terminal", render)

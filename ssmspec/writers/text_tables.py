@@ -1,0 +1,195 @@
+"""The tables of the text report: layers that oscillate, and layers that only decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from ssmspec.report import LayerReport, Measured, NotApplicable
+from ssmspec.writers.formatting import (
+    NOT_APPLICABLE,
+    fixed,
+    percent,
+    rebin,
+    samples,
+    significant,
+    strip,
+)
+from ssmspec.writers.grid import Column
+
+Rows = Sequence[tuple[str, LayerReport]]
+"""(label, layer) for every line of a table."""
+
+MANY = 16
+"""More layers of one kind than this are collapsed to their median and their outliers."""
+OUTLIER_TOLERANCE = 0.15
+"""Heuristic: relative distance from the median at which a layer is shown by itself."""
+OUTLIERS_SHOWN = 12
+
+
+def _dt_range(layer: LayerReport) -> str:
+    low, high = layer.value("step_size_min"), layer.value("step_size_max")
+    if low is None or high is None:
+        return NOT_APPLICABLE
+    if significant(low) == significant(high):
+        return significant(low)
+    return f"{significant(low)}-{significant(high)}"
+
+
+def _column(
+    header: str, metric: str, shown: Callable[[float | None], str], rank: int
+) -> tuple[str, Callable[[LayerReport], str], int]:
+    return header, lambda layer: shown(layer.value(metric)), rank
+
+
+def _scheme(layer: LayerReport) -> str:
+    outcome = layer.metrics.get("init_scheme")
+    return str(outcome.value) if isinstance(outcome, Measured) else NOT_APPLICABLE
+
+
+_FREQUENCY = (
+    ("dt", _dt_range, 3),
+    _column("tau", "time_constant_median", samples, 2),
+    _column("cover", "coverage", fixed, 1),
+    _column("flat", "spectral_flatness", fixed, 1),
+    _column("aliased", "aliased_fraction", percent, 1),
+    _column("entangled", "entanglement", fixed, 2),
+    _column("W1", "frequency_w1", fixed, 4),
+    _column("low", "low_frequency_share", percent, 6),
+    _column("max |z|", "max_radius", lambda v: significant(v, 6), 7),
+    _column("memory/L", "memory_ratio", significant, 8),
+    ("init", _scheme, 9),
+    _column("drift", "init_drift", significant, 9),
+)
+_DECAY = (
+    ("dt", _dt_range, 1),
+    _column("tau 5 %", "time_constant_p05", samples, 1),
+    _column("median", "time_constant_median", samples, 1),
+    _column("95 %", "time_constant_p95", samples, 1),
+    _column("< 1", "memoryless_fraction", percent, 2),
+    _column("octaves", "timescale_coverage", percent, 3),
+    _column("memory/L", "memory_ratio", significant, 4),
+    _column("max |z|", "max_radius", lambda v: significant(v, 6), 5),
+    ("init", _scheme, 9),
+    _column("drift", "init_drift", significant, 9),
+)
+
+
+def frequency_table(rows: Rows, reference: LayerReport | None, width: int | None) -> list[Column]:
+    """Columns for layers whose poles oscillate; the last line is the DFouT reference."""
+    bins = 32 if width is None or width >= 120 else 16
+    everything = [*rows, *([("DFouT", reference)] if reference else [])]
+    profiles = [rebin(layer.power, bins) if layer.power else [] for _, layer in everything]
+    densities = [[share * bins for share in profile] for profile in profiles]
+    top = max((value for profile in densities for value in profile), default=1.0)
+    strips = Column("0 .. Nyquist", [strip(d, top) for d in densities], right=False, style="cyan")
+    return [*_columns(everything, _FREQUENCY), strips]
+
+
+def decay_table(rows: Rows, width: int | None) -> list[Column]:
+    """Columns for layers of real poles; the strip is over octaves of the time constant."""
+    del width
+    longest = max((_last(layer.timescales) for _, layer in rows), default=1)
+    profiles = [layer.timescales[:longest] for _, layer in rows]
+    top = max((share for profile in profiles for share in profile), default=1.0) or 1.0
+    header = f"<1 .. {samples(2.0 ** (longest - 1))} samples"
+    strips = Column(
+        header, [strip(list(profile), top) for profile in profiles], right=False, style="cyan"
+    )
+    return [*_columns(rows, _DECAY), strips]
+
+
+def _columns(
+    rows: Rows, table: Sequence[tuple[str, Callable[[LayerReport], str], int]]
+) -> list[Column]:
+    columns = [Column("layer", [label for label, _ in rows], right=False, style="bold")]
+    for header, cell, rank in table:
+        columns.append(Column(header, [cell(layer) for _, layer in rows], rank=rank))
+    return columns
+
+
+def _last(profile: Sequence[float]) -> int:
+    return max((i + 1 for i, share in enumerate(profile) if share > 0), default=1)
+
+
+def collapse(rows: Rows) -> tuple[list[tuple[str, LayerReport]], int]:
+    """Many layers of one kind as their outliers and one line of medians; and how many are hidden.
+
+    A layer is an outlier where one of its headline numbers is farther from the median of its kind
+    than `OUTLIER_TOLERANCE` of it. Outliers come first, farthest first.
+    """
+    if len(rows) <= MANY:
+        return list(rows), 0
+    kinds: dict[tuple[str, int, int], list[tuple[str, LayerReport]]] = {}
+    for label, layer in rows:
+        kinds.setdefault((layer.family, layer.channels, layer.modes), []).append((label, layer))
+    shown: list[tuple[str, LayerReport]] = []
+    hidden = 0
+    for members in kinds.values():
+        middle = _median_layer([layer for _, layer in members])
+        far = sorted(
+            ((_distance(layer, middle), i) for i, (_, layer) in enumerate(members)), reverse=True
+        )
+        outliers = sorted(i for d, i in far[:OUTLIERS_SHOWN] if d > OUTLIER_TOLERANCE)
+        if len(members) - len(outliers) < 3:
+            shown += members
+            continue
+        shown += [members[i] for i in outliers]
+        alike = sum(d <= OUTLIER_TOLERANCE for d, _ in far)
+        hidden += len(members) - len(outliers) - alike
+        shown.append((f"{alike} alike", middle))
+    return shown, hidden
+
+
+def _numbers(layer: LayerReport) -> dict[str, float]:
+    return {key: value for key in layer.metrics if (value := layer.value(key)) is not None}
+
+
+_HEADLINE = (
+    "step_size_min", "step_size_max", "time_constant_median", "time_constant_p05",
+    "time_constant_p95", "coverage", "spectral_flatness", "aliased_fraction", "entanglement",
+    "frequency_w1", "unstable_fraction", "memoryless_fraction",
+)  # fmt: skip
+
+
+def _distance(layer: LayerReport, middle: LayerReport) -> float:
+    """Largest relative distance of a headline number; shares near 0 are compared absolutely."""
+    mine, theirs = _numbers(layer), _numbers(middle)
+    distances = [
+        abs(mine[key] - theirs[key]) / max(abs(theirs[key]), 0.2 if abs(theirs[key]) <= 1 else 0.0)
+        for key in _HEADLINE
+        if key in mine and key in theirs and not key.startswith("step")
+    ]
+    missing = any((key in mine) != (key in theirs) for key in _HEADLINE)
+    return max([*distances, float(missing)], default=0.0)
+
+
+def _median_layer(layers: Sequence[LayerReport]) -> LayerReport:
+    """A layer whose every number is the median over layers, for the line that stands for many."""
+    first = layers[0]
+    numbers = [_numbers(layer) for layer in layers]
+    metrics: dict[str, Measured | NotApplicable] = {}
+    for key, outcome in first.metrics.items():
+        values = [n[key] for n in numbers if key in n]
+        if len(values) * 2 > len(layers) and isinstance(outcome, Measured):
+            metrics[key] = Measured(float(median(values)), outcome.unit)
+        else:
+            metrics[key] = NotApplicable("most of these layers have no number")
+    return LayerReport(
+        name=first.name,
+        family=first.family,
+        family_title=first.family_title,
+        discretization=first.discretization,
+        symmetry=first.symmetry,
+        channels=first.channels,
+        modes=first.modes,
+        selective=first.selective,
+        metrics=metrics,
+        power=_median_profile([layer.power for layer in layers]),
+        timescales=_median_profile([layer.timescales for layer in layers]),
+    )
+
+
+def _median_profile(profiles: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    full = [profile for profile in profiles if profile]
+    return tuple(median(shares) for shares in zip(*full, strict=True)) if full else ()
