@@ -17,11 +17,13 @@ import numpy as np
 
 from ssmspec.checkpoints import Checkpoint, open_checkpoint
 from ssmspec.errors import NoLayersError, UsageError
-from ssmspec.families import Family, FoundLayer, find_layers
+from ssmspec.families import FoundLayer, find_layers
+from ssmspec.families.base import Family
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.lookalikes import describe
 from ssmspec.metrics import METRICS, combine, measure_layer
 from ssmspec.metrics.base import Context
+from ssmspec.metrics.initialization import drift
 from ssmspec.metrics.profiles import power_profile, timescale_profile
 from ssmspec.naming import did_you_mean, printable
 from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
@@ -38,7 +40,7 @@ from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 REFERENCE_MODES = 65_536
-"""The DFouT reference of a larger layer has fewer channels: its numbers no longer depend on them."""
+"""A larger layer's DFouT reference has fewer channels; its numbers no longer depend on them."""
 
 
 class HasStateDict(Protocol):
@@ -84,9 +86,9 @@ def read_spectra(
         CheckpointError: the source cannot be read.
         NoLayersError: it holds no state-space layer that can be measured.
     """
-    chosen = _reading(reading, options)
-    with _opened(source) as checkpoint:
-        found, skipped = _find(Catalog(checkpoint), chosen)
+    chosen = chosen_reading(reading, options)
+    with opened(source) as checkpoint:
+        found, skipped = find(Catalog(checkpoint), chosen)
         results = [layer.read(checkpoint, chosen) for layer in found]
         spectra = tuple(item for item in results if isinstance(item, LayerSpectrum))
         skipped += tuple(item for item in results if isinstance(item, Skipped))
@@ -122,10 +124,10 @@ def analyze(
         CheckpointError: the source cannot be read.
         NoLayersError: nothing in it looks like a state-space layer.
     """
-    chosen = _reading(reading, options)
-    with _opened(source) as checkpoint:
+    chosen = chosen_reading(reading, options)
+    with opened(source) as checkpoint:
         catalog = Catalog(checkpoint)
-        found, skipped = _find(catalog, chosen)
+        found, skipped = find(catalog, chosen)
         layers: list[LayerReport] = []
         findings: list[Finding] = []
         assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
@@ -172,13 +174,14 @@ def measure(
     context = Context(
         sequence_length=reading.seq_len,
         sample_rate=reading.rate_of(spectrum.name),
-        references=_initial_spectra(family, spectrum),
+        references=initial_spectra(family, spectrum),
     )
-    report = _layer_report(spectrum, family.title, context)
+    report = layer_report(spectrum, family.title, context)
     return report, tuple(judge(Evidence(spectrum, report, context)))
 
 
-def _layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> LayerReport:
+def layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> LayerReport:
+    """One layer measured: metrics and profiles, without the rules."""
     return LayerReport(
         name=spectrum.name,
         family=spectrum.family,
@@ -194,7 +197,8 @@ def _layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> Laye
     )
 
 
-def _reading(reading: Reading | None, options: ReadingOptions) -> Reading:
+def chosen_reading(reading: Reading | None, options: ReadingOptions) -> Reading:
+    """The `Reading` that was given, or the one made of keywords; both together are an error."""
     if reading is None:
         return Reading(**options)
     if options:
@@ -203,7 +207,7 @@ def _reading(reading: Reading | None, options: ReadingOptions) -> Reading:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Checkpoint]:
+def opened(source: Source) -> Iterator[Checkpoint]:
     """The checkpoint itself when it is open already; otherwise one that is closed afterwards."""
     if isinstance(source, Checkpoint):
         yield source
@@ -212,7 +216,13 @@ def _opened(source: Source) -> Iterator[Checkpoint]:
         yield checkpoint
 
 
-def _find(catalog: Catalog, reading: Reading) -> tuple[tuple[FoundLayer, ...], tuple[Skipped, ...]]:
+def find(catalog: Catalog, reading: Reading) -> tuple[tuple[FoundLayer, ...], tuple[Skipped, ...]]:
+    """Layers and look-alikes of a checkpoint, which must have one or the other.
+
+    Raises:
+        UsageError: layers there are, but none fits `reading.layers`.
+        NoLayersError: nothing in it looks like a state-space layer.
+    """
     found, skipped = find_layers(catalog, reading)
     if found or skipped:
         return found, skipped
@@ -249,23 +259,30 @@ def _blocks(catalog: Catalog, names: Sequence[str]) -> tuple[int, int] | None:
     return (len(ours), len(everything)) if len(everything) > len(ours) else None
 
 
-def _initial_spectra(
-    family: Family, spectrum: LayerSpectrum
-) -> tuple[tuple[str, LayerSpectrum], ...]:
-    """What the layer was, had it been initialized with each scheme its family offers."""
+def initial_spectra(family: Family, spectrum: LayerSpectrum) -> dict[str, LayerSpectrum]:
+    """What the layer was, had it been initialized with each scheme its family offers.
+
+    Of a scheme with settings that a file does not tell, the nearest is taken.
+    """
     if spectrum.non_finite:
-        return ()
-    return tuple(
-        (identifier, replace(spectrum, log_poles=log_poles))
-        for identifier in family.known_inits
-        for log_poles in SCHEMES[identifier].references(
-            spectrum.channels,
-            spectrum.modes,
-            spectrum.dt,
-            spectrum.decay,
-            spectrum.discretization,
-        )
-    )
+        return {}
+    spectra: dict[str, LayerSpectrum] = {}
+    for identifier in family.known_inits:
+        candidates = [
+            replace(spectrum, log_poles=log_poles)
+            for log_poles in SCHEMES[identifier].references(
+                spectrum.channels,
+                spectrum.modes,
+                spectrum.dt,
+                spectrum.decay,
+                spectrum.discretization,
+            )
+        ]
+        if len(candidates) == 1:
+            spectra[identifier] = candidates[0]
+        elif candidates:
+            spectra[identifier] = min(candidates, key=lambda start: drift(spectrum, start))
+    return spectra
 
 
 def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport | None:
@@ -284,4 +301,4 @@ def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport |
         dt=np.ones((channels, 1)),
     )
     context = Context(reading.seq_len, reading.rate_of(like.name))
-    return _layer_report(spectrum, "DFouT", context)
+    return layer_report(spectrum, "DFouT", context)

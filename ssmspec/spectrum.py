@@ -20,7 +20,7 @@ from ssmspec.reading import Discretization
 from ssmspec.units import decay_to_half_width, unwrapped_to_omega
 
 ALIAS_TOLERANCE = 1e-6
-"""Relative slack of the alias limit pi, for angles that sit on it up to rounding (SPEC section 2)."""
+"""Relative slack of the alias limit pi, for angles that sit on it up to rounding."""
 
 
 class Symmetry(StrEnum):

@@ -7,6 +7,7 @@ the general-purpose routines of scipy and numpy. Slow on purpose.
 import cmath
 import math
 import statistics
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import kstest, wrapcauchy
@@ -61,9 +62,7 @@ def measure(A, dt, length, initial_A):
         "memoryless_fraction": sum(m.real < -1 for m in modes) / count,
         "undamped_fraction": sum(0 <= -m.real < 1 / length for m in modes) / count,
         "memory_ratio": max(times) * math.log(100) / length,
-        "timescale_coverage": sum(
-            any(2**j <= t < 2 ** (j + 1) for t in times) for j in octaves
-        )
+        "timescale_coverage": sum(any(2**j <= t < 2 ** (j + 1) for t in times) for j in octaves)
         / len(octaves),
         "damping_ratio_median": statistics.median(
             math.cos(math.pi - abs(cmath.phase(m))) for m in modes
@@ -126,7 +125,7 @@ def area_between_cdf_and_diagonal(points):
     """Integral over x in [0, 1] of |F(x) - x|, F the empirical distribution function."""
     marks = [0.0, *points, 1.0]
     pieces = []
-    for i, (a, b) in enumerate(zip(marks, marks[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(marks)):
         level = i / len(points)
         middle = min(max(level, a), b)
         pieces.append(abs(triangle(level, a, middle)) + abs(triangle(level, middle, b)))

@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 
+from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families import find_layers
@@ -175,8 +176,11 @@ def test_real_files_agree_with_torch_and_with_independent_numbers(shared, file, 
     checkpoint = MemoryCheckpoint(state)
     layers, skipped = find_layers(Catalog(checkpoint), Reading())
     assert not skipped
-    assert len(layers) == 4
-    for found, share in zip(layers, aliased, strict=True):
+    with open_checkpoint(shared / file) as opened:
+        again, _ = find_layers(Catalog(opened), Reading())
+        spectra = [found.read(opened, Reading()) for found in again]
+    assert len(layers) == len(spectra) == 4
+    for found, share, without_torch in zip(layers, aliased, spectra, strict=True):
         name = found.site.name
         dt = torch.exp(state[f"{name}.log_dt"].double())
         A = torch.complex(
@@ -184,4 +188,6 @@ def test_real_files_agree_with_torch_and_with_independent_numbers(shared, file, 
         )
         spectrum = found.read(checkpoint, Reading())
         np.testing.assert_allclose(spectrum.log_poles, (A * dt[:, None]).numpy(), rtol=1e-14)
+        np.testing.assert_array_equal(without_torch.log_poles, spectrum.log_poles)
+        assert without_torch.name.endswith(name)
         assert spectrum.aliased.mean() == pytest.approx(share, abs=5.1e-5)

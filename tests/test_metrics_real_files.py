@@ -2,11 +2,11 @@
 
 import math
 
+import independent_metrics
 import numpy as np
 import pytest
 import torch
 
-import independent_metrics
 from ssmspec.metrics import METRICS, Context, measure_layer
 from ssmspec.reading import Discretization
 from ssmspec.report import Measured

@@ -100,7 +100,11 @@ def test_arrays_without_numbers_are_listed_and_refused_by_name(tmp_path):
 def test_other_members_are_noted_and_names_keep_their_folders(tmp_path):
     content = io.BytesIO()
     np.save(content, np.arange(3.0))
-    members = [("README", b"hi"), ("a/b.npy", content.getvalue()), ("../up.npy", content.getvalue())]
+    members = [
+        ("README", b"hi"),
+        ("a/b.npy", content.getvalue()),
+        ("../up.npy", content.getvalue()),
+    ]
     with NpzCheckpoint(write_members(tmp_path / "x", members)) as checkpoint:
         assert list(checkpoint.tensors) == ["a/b", "../up"]
         assert checkpoint.read("../up").tolist() == [0, 1, 2]
@@ -163,26 +167,27 @@ def test_a_header_that_disagrees_with_the_archive_is_refused(tmp_path, shape):
     assert peak < 2**20
 
 
+def write_swelling(path, beginning):
+    """One deflated member of 300 MiB, nearly all of it blanks."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(beginning)
+        for _ in range(300):
+            member.write(b" " * 2**20)
 
 
 def test_a_deflate_bomb_is_refused_without_being_inflated(tmp_path):
     path = tmp_path / "x"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("a.npy", "w", force_zip64=True) as member:
-            member.write(npy_header(descr="|u1", shape=(300 * 2**20,)))
-            for _ in range(300):
-                member.write(bytes(2**20))
+    write_swelling(path, npy_header(descr="|u1", shape=(300 * 2**20,)))
     assert path.stat().st_size < 2**20
     assert check_refusal(path, "a", UnsafeCheckpointError) < 2**20
 
 
 def test_a_bomb_in_the_header_is_not_inflated_either(tmp_path):
     path = tmp_path / "x"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("a.npy", "w", force_zip64=True) as member:
-            member.write(npy_header(version=(2, 0), length=2**32 - 1))
-            for _ in range(300):
-                member.write(b" " * 2**20)
+    write_swelling(path, npy_header(version=(2, 0), length=2**32 - 1))
     assert check_refusal(path, "a") < 2**20
 
 

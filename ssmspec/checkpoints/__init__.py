@@ -52,6 +52,7 @@ def _open_path(given: str) -> Checkpoint:
         path, note = directory.choose_file(path, _is_checkpoint)
     checkpoint = _container_of(path).open(path)
     checkpoint.path = given
+    checkpoint.files = checkpoint.files or (path,)
     checkpoint.config, config_note = directory.config_beside(path)
     checkpoint.notes += tuple(text for text in (note, config_note) if text)
     return checkpoint

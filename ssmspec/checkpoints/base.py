@@ -59,6 +59,7 @@ class Checkpoint(ABC):
         tensors: every tensor by its name, in file order.
         metadata: text metadata the container carries.
         config: parsed `config.json` that belongs to the checkpoint, or empty.
+        files: what was opened, for outputs to keep clear of; empty for a source in memory.
         notes: sentences about what was met while opening (unknown objects passed over, ...).
     """
 
@@ -70,6 +71,7 @@ class Checkpoint(ABC):
         self.tensors: Mapping[str, TensorInfo] = {}
         self.metadata: Mapping[str, str] = {}
         self.config: Mapping[str, Any] = {}
+        self.files: tuple[Path, ...] = ()
         self.notes: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:

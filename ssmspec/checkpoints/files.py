@@ -125,11 +125,7 @@ class StableFile:
             CheckpointError: the file changed since it was first seen, or ends before `end`.
         """
         with open_regular(self.path) as file:
-            if (self.size, self.identity) != _identity(file):
-                raise CheckpointError(
-                    f"{shown(self.path)} changed while it was being read; "
-                    f"try again once nothing writes to it"
-                )
+            self.require_unchanged(file)
             if not 0 <= begin <= end <= self.size:
                 raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
             try:
@@ -146,6 +142,18 @@ class StableFile:
             raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
         return buffer
 
+    def require_unchanged(self, file: BinaryIO) -> None:
+        """Check that an opened file is the one first seen, and was not written to since.
+
+        Raises:
+            CheckpointError: it is not.
+        """
+        if (self.size, self.identity) != _identity(file):
+            raise CheckpointError(
+                f"{shown(self.path)} changed while it was being read; "
+                f"try again once nothing writes to it"
+            )
+
 
 def _identity(file: BinaryIO) -> tuple[int, tuple[int, int, int]]:
     seen = os.fstat(file.fileno())
@@ -158,14 +166,10 @@ def read_json(path: Path, limit: int) -> Any:
     Raises:
         CheckpointError: it cannot be read, holds more than `limit` bytes, or is not valid JSON.
     """
-    with open_regular(path) as file:
-        try:
-            content = file.read(limit + 1)
-        except OSError as error:
-            raise unreadable(path, error) from None
-    if len(content) > limit:
+    file = StableFile.seen(path)
+    if file.size > limit:
         raise CheckpointError(f"{shown(path)} is larger than {limit:,} bytes")
-    return parse_json(content, path)
+    return parse_json(file.read(0, file.size).tobytes(), path)
 
 
 def parse_json(content: bytes, path: Path) -> Any:

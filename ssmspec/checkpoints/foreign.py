@@ -6,6 +6,7 @@ for, an error page saved under the file's name, another framework's format.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -131,10 +132,8 @@ def _is_onnx(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    try:
-        text = head[:-3].decode("utf-8") if len(head) > 3 else head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 6:  # else a character cut in two by the end of the head
-            return False
-        text = head[: error.start].decode("utf-8")
+    try:  # step by step: the last character of the head may be cut in two
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
     return all(char.isprintable() or char.isspace() for char in text)

@@ -21,12 +21,14 @@ from ssmspec.errors import CheckpointError
 from ssmspec.naming import printable
 
 CODES: Mapping[str, str] = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "BOOL": "bool", "U8": "uint8", "I8": "int8",
+    "F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn",
+    "I16": "int16", "U16": "uint16", "F16": "float16", "BF16": "bfloat16",
+    "I32": "int32", "U32": "uint32", "F32": "float32",
+    "C64": "complex64", "F64": "float64", "I64": "int64", "U64": "uint64",
 }  # fmt: skip
-"""The format's dtype codes by canonical name. Others are listed under their lower-case code."""
+"""The canonical names of the format's dtype codes, in the library's order, small ones first. Codes
+that cannot be decoded are listed under their own name in lower case."""
 
 _LENGTH = struct.Struct("<Q")
 
@@ -36,6 +38,7 @@ class SafetensorsCheckpoint(Checkpoint):
 
     Attributes:
         offsets: tensor name -> (begin, end), its bytes in the file counted from the file's start.
+        data_start: where the first tensor's bytes begin.
         file: the file as it was when it was opened.
     """
 
@@ -46,16 +49,18 @@ class SafetensorsCheckpoint(Checkpoint):
         super().__init__(str(path), self.file.size)
         _validate(path)
         (length,) = _LENGTH.unpack(self.file.read(0, _LENGTH.size).tobytes())
-        start = _LENGTH.size + length
-        header = parse_json(self.file.read(_LENGTH.size, start).tobytes(), path)
+        self.data_start: int = _LENGTH.size + length
+        header = parse_json(self.file.read(_LENGTH.size, self.data_start).tobytes(), path)
+        self.files = (path,)
         self.metadata = header.pop("__metadata__", None) or {}
         self.tensors = {
             name: TensorInfo(name, code_to_dtype(entry["dtype"]), tuple(entry["shape"]))
             for name, entry in header.items()
         }
         self.offsets: Mapping[str, tuple[int, int]] = {
-            name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
+            name: (self.data_start + begin, self.data_start + end)
             for name, entry in header.items()
+            for begin, end in [entry["data_offsets"]]
         }
 
     def _load(self, info: TensorInfo) -> Array:

@@ -18,6 +18,7 @@ from typing import Any
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
 from ssmspec.checkpoints.files import read_json, shown
+from ssmspec.checkpoints.safetensors_file import SafetensorsCheckpoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from ssmspec.naming import printable
 
@@ -39,6 +40,7 @@ class ShardedCheckpoint(Checkpoint):
         index: the index file.
         shards: name of a shard as in the index -> its file, in order of first mention.
         placement: tensor name -> name of the shard that holds it.
+        is_safetensors: whether every shard is a safetensors file.
     """
 
     container = "sharded"
@@ -54,7 +56,10 @@ class ShardedCheckpoint(Checkpoint):
         }
         _require_all(path, self.shards)
         super().__init__(str(path), size=0)
+        self._wanted = _by_shard(self.placement)
+        self.files = (path, *self.shards.values())
         self.metadata = _text_metadata(document)
+        self.is_safetensors = True
         try:
             self.tensors = self._list_tensors()
         except BaseException:
@@ -69,18 +74,18 @@ class ShardedCheckpoint(Checkpoint):
     def _list_tensors(self) -> dict[str, TensorInfo]:
         listed: dict[str, Mapping[str, TensorInfo]] = {}
         extra = 0
-        wanted = _by_shard(self.placement)
         for name in self.shards:
             shard = self._shard(name)
             self.size = (self.size or 0) + (shard.size or 0)
-            absent = [tensor for tensor in wanted[name] if tensor not in shard.tensors]
+            absent = [tensor for tensor in self._wanted[name] if tensor not in shard.tensors]
             if absent:
                 raise CheckpointError(
                     f"{shown(self.index)} says that {shown(self.shards[name].name)} holds "
                     f"{printable(absent[0])}, but it does not; download both again"
                 )
-            extra += len(shard.tensors) - len(wanted[name])
-            listed[name] = {tensor: shard.tensors[tensor] for tensor in wanted[name]}
+            self.is_safetensors &= isinstance(shard, SafetensorsCheckpoint)
+            extra += len(shard.tensors) - len(self._wanted[name])
+            listed[name] = {tensor: shard.tensors[tensor] for tensor in self._wanted[name]}
         if extra:
             self.notes = (f"{extra} tensors in the shards are not in the index: passed over",)
         return {tensor: listed[name][tensor] for tensor, name in self.placement.items()}
@@ -88,8 +93,17 @@ class ShardedCheckpoint(Checkpoint):
     def _load(self, info: TensorInfo) -> Array:
         shard = self._shard(self.placement[info.name])
         if shard.tensors.get(info.name) != info:
-            raise CheckpointError(f"{shown(shard.path)} changed while it was being read; try again")
+            raise _changed(shard)
         return shard.load(info.name)
+
+    def require_unchanged(self, name: str, shard: Checkpoint) -> None:
+        """Check that a shard, opened again, still holds the tensors that were listed.
+
+        Raises:
+            CheckpointError: it does not.
+        """
+        if any(shard.tensors.get(tensor) != self.tensors[tensor] for tensor in self._wanted[name]):
+            raise _changed(shard)
 
     def _shard(self, name: str) -> Checkpoint:
         if name in self._opened:
@@ -99,6 +113,10 @@ class ShardedCheckpoint(Checkpoint):
             if len(self._opened) > OPEN_SHARDS:
                 self._opened.popitem(last=False)[1].close()
         return self._opened[name]
+
+
+def _changed(shard: Checkpoint) -> CheckpointError:
+    return CheckpointError(f"{shown(shard.path)} changed while it was being read; try again")
 
 
 def looks_like_index(path: Path, head: bytes) -> bool:
@@ -142,13 +160,20 @@ def _shard_path(index: Path, name: str) -> Path:
 
 
 def _require_all(index: Path, shards: Mapping[str, Path]) -> None:
-    missing = [name for name, path in shards.items() if not path.exists()]
+    missing = [name for name, path in shards.items() if not _is_there(path)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(
             f"{shown(index)} needs the shard {printable(missing[0][:200])}{more}, which is not "
             f"beside it; download the missing files into that folder"
         )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the system allows
+        return False
 
 
 def _text_metadata(document: Mapping[str, Any]) -> dict[str, str]:

@@ -103,7 +103,9 @@ def _children(node: object) -> Iterator[tuple[str, object]]:
             last: dict[tuple[type, str], object] = {}
             for key, value in node.pairs():
                 last[type(key), _label(key)] = value
-            return iter([(label, value) for (_, label), value in last.items()])
+            return iter(
+                [("" if key in _MODULE_TABLES else key, value) for (_, key), value in last.items()]
+            )
         case list() | tuple():
             return ((str(index), value) for index, value in enumerate(node))
         case Stub():
@@ -118,8 +120,6 @@ def _children(node: object) -> Iterator[tuple[str, object]]:
 def _label(key: object) -> str:
     if isinstance(key, Global):
         return key.path
-    if isinstance(key, str) and key in _MODULE_TABLES:
-        return ""
     if isinstance(key, str | int | float) or key is None:
         return str(key)
     return f"<{type(key).__name__}>"

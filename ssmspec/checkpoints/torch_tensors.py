@@ -219,8 +219,11 @@ CALLS: dict[str, Call] = {
     "torch._utils._rebuild_wrapper_subclass": _unreadable("wrapper"),
     "torch._utils._rebuild_device_tensor_from_numpy": _unreadable("device"),
     "collections.OrderedDict": _ordered_dict,
+    # Protocol 2 uses the module's name from Python 2.
     "builtins.set": _set,
     "builtins.frozenset": _set,
+    "__builtin__.set": _set,
+    "__builtin__.frozenset": _set,
     # TorchScript's typed lists and dicts: (value, name of the type).
     "torch.jit._pickle.restore_type_tag": _first,
     "torch.jit._pickle.build_tensorlist": _first,

@@ -12,17 +12,18 @@ import typer
 from ssmspec.cli.options import Session, session_options
 from ssmspec.cli.output import page_for
 
-Row = tuple[str, ...]
+Row = Sequence[str]
+TableRows = tuple[Row, Sequence[Row]]
 
 
-def _families() -> tuple[Row, list[Row]]:
+def _families() -> TableRows:
     from ssmspec.families import FAMILIES  # noqa: PLC0415
 
     rows = [(f.id, f.title, f.summary, f.formula) for f in FAMILIES.values()]
     return ("family", "name", "layout", "poles"), rows
 
 
-def _metrics() -> tuple[Row, list[Row]]:
+def _metrics() -> TableRows:
     from ssmspec.metrics import METRICS  # noqa: PLC0415
 
     rows = [
@@ -38,7 +39,7 @@ def _metrics() -> tuple[Row, list[Row]]:
     return ("metric", "unit", "healthier", "what it says", "needs"), rows
 
 
-def _rules() -> tuple[Row, list[Row]]:
+def _rules() -> TableRows:
     from ssmspec.rules import RULES  # noqa: PLC0415
 
     rows = [
@@ -48,7 +49,7 @@ def _rules() -> tuple[Row, list[Row]]:
     return ("rule", "level", "threshold", "fires when"), rows
 
 
-def _schemes() -> tuple[Row, list[Row]]:
+def _schemes() -> TableRows:
     from ssmspec.schemes import SCHEMES  # noqa: PLC0415
 
     return ("scheme", "poles", "what it is"), [
@@ -56,7 +57,7 @@ def _schemes() -> tuple[Row, list[Row]]:
     ]
 
 
-def _formats() -> tuple[Row, list[Row]]:
+def _formats() -> TableRows:
     from ssmspec.checkpoints import CONTAINERS  # noqa: PLC0415
     from ssmspec.writers import WRITERS  # noqa: PLC0415
 
@@ -77,7 +78,7 @@ class Table(StrEnum):
     FORMATS = "formats"
 
 
-_TABLES: dict[Table, Callable[[], tuple[Row, list[Row]]]] = {
+_TABLES: dict[Table, Callable[[], TableRows]] = {
     Table.FAMILIES: _families,
     Table.METRICS: _metrics,
     Table.RULES: _rules,

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import CheckpointError, LayoutError, UsageError
-from ssmspec.families import lookalikes, lru, mamba, mamba2, mapped, s4d, s4d_v3, s4d_v4, s5
+from ssmspec.families import lookalikes, lru, mamba, mamba2, s4d, s4d_v3, s4d_v4, s5
 from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.layouts import load_layout
-from ssmspec.naming import matches, natural_key
+from ssmspec.naming import matches, natural_key, printable
 from ssmspec.reading import Reading
 from ssmspec.registry import Registry
 from ssmspec.report import Skipped
@@ -23,6 +22,9 @@ FAMILIES: Registry[Family] = Registry(
     key=lambda family: family.id,
 )
 
+MAPPED = "mapped"
+"""The id under which `--family` asks for the layers of a `--map` page only."""
+
 
 @dataclass(frozen=True)
 class FoundLayer:
@@ -32,7 +34,12 @@ class FoundLayer:
     site: LayerSite
 
     def read(self, checkpoint: Checkpoint, reading: Reading) -> LayerSpectrum | Skipped:
-        """The layer's spectrum, or why it cannot be measured."""
+        """The layer's spectrum, or why it cannot be measured.
+
+        Raises:
+            UsageError: a reading option was given that means nothing to the family.
+        """
+        _check_options(self.family, self.site.name, reading)
         try:
             return self.family.read(LayerSource(checkpoint, self.site, reading))
         except (LayoutError, CheckpointError) as error:
@@ -79,11 +86,38 @@ def find_layers(
 
 def _families(reading: Reading) -> list[Family]:
     """The families to look for, in order."""
-    page = [mapped.family_for(load_layout(reading.layout))] if reading.layout else []
+    page = _described(reading)
     if reading.family is None:
         return [*page, *FAMILIES.values()]
-    if reading.family == mapped.ID:
+    if reading.family == MAPPED:
         if not page:
             raise UsageError("the family 'mapped' needs a page that describes it: give --map FILE")
         return page
     return [*page, FAMILIES.require(reading.family)]
+
+
+def _described(reading: Reading) -> list[Family]:
+    if reading.layout is None:
+        return []
+    from ssmspec.families import layouts, mapped  # noqa: PLC0415 - TOML, only where a page is given
+
+    return [mapped.family_for(layouts.load_layout(reading.layout))]
+
+
+def _check_options(family: Family, name: str, reading: Reading) -> None:
+    """Refuse an option that would do nothing for this layer.
+
+    Raises:
+        UsageError: the family is never discretized so, or its step sizes are never stored so.
+    """
+    wanted = (
+        ("--discretization", reading.discretization, family.discretizations),
+        ("--dt-transform", reading.dt_transform, family.dt_transforms),
+    )
+    for option, choice, offered in wanted:
+        if choice is not None and choice not in offered:
+            fixed = " or ".join(item.value for item in offered) or "fixed"
+            raise UsageError(
+                f"{option} {choice.value} does not apply to {printable(name)}: for "
+                f"{family.title} it is always {fixed} (--layers GLOB leaves layers out)"
+            )

@@ -169,8 +169,8 @@ def require_writable(
             f"{printable(name)}: poles of shape {spectrum.shape} do not fit a layer of "
             f"{shape[0]} channels and {shape[1]} modes"
         )
-    oscillates = spectrum.is_complex or bool((np.sin(spectrum.omega_unwrapped) != 0.0).any())
-    if symmetry is Symmetry.REAL and oscillates:
+    on_axis = np.isin(np.abs(spectrum.omega_unwrapped), (0.0, np.pi))
+    if symmetry is Symmetry.REAL and (spectrum.is_complex or not on_axis.all()):
         raise SchemeError(
             f"{printable(name)}: the layer stores real poles and cannot hold an oscillating "
             f"scheme; s4d-real is one it can hold"

@@ -222,8 +222,6 @@ def _require_fit(source: LayerSource, layout: Layout, terms: Mapping[str, Array]
 def write(source: LayerSource, layout: Layout, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """The inverse of `read`, term by term; the step size only where it changes."""
     current = read(source, layout)
-    if layout.symmetry is Symmetry.REAL and spectrum.is_complex:
-        raise _oscillates(source)
     require_writable(source.name, spectrum, current.shape, layout.symmetry)
     targets = _targets(source, layout, spectrum)
     if current.dt is not None and spectrum.dt is not None:
@@ -247,10 +245,14 @@ def _targets(source: LayerSource, layout: Layout, spectrum: LayerSpectrum) -> di
         )
     else:
         poles = to_poles(source.name, log_poles, spectrum.dt, layout.discretization)
-    real_axis = np.abs(poles.imag) <= TIED_TOLERANCE * np.abs(poles)
-    negative_radius = "real" not in layout.poles and (poles.real < 0.0).any()
-    if layout.symmetry is Symmetry.REAL and (negative_radius or not real_axis.all()):
-        raise _oscillates(source)
+    if layout.symmetry is Symmetry.REAL:
+        on_axis = np.abs(poles.imag) <= TIED_TOLERANCE * np.abs(poles)
+        if not on_axis.all() or ("real" not in layout.poles and (poles.real < 0.0).any()):
+            raise SchemeError(
+                f"{printable(source.name)}: the layer stores real poles as "
+                f"{' and '.join(layout.poles)} and cannot hold a negative discrete pole; "
+                f"s4d-real is a scheme it can hold"
+            )
     values: dict[str, Array] = {
         "complex": poles,
         "real": poles.real,
@@ -334,13 +336,6 @@ def _stored(layout: Layout, role: str, term: Term, target: Array) -> Array:
     if role == "angle" and layout.symmetry is Symmetry.FULL:
         stored = np.where(np.isfinite(stored), stored, invert(target + TWO_PI))
     return stored
-
-
-def _oscillates(source: LayerSource) -> SchemeError:
-    return SchemeError(
-        f"{printable(source.name)}: the layer stores real poles and cannot hold an oscillating "
-        f"scheme; the scheme it can hold is s4d-real"
-    )
 
 
 def _tensor(source: LayerSource, term: Term) -> str:

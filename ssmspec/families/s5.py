@@ -175,7 +175,9 @@ def _symmetry(source: LayerSource, poles: Complexes) -> tuple[Symmetry, tuple[st
     if source.site.variant != JAX:
         return Symmetry.FULL, ()
     above, below = np.count_nonzero(poles.imag > 0), np.count_nonzero(poles.imag < 0)
-    return (Symmetry.FULL, (FULL,)) if above == below > 0 else (Symmetry.HALF, (HALF,))
+    unpaired = poles.size % 2  # an odd number of states has one real pole, give or take rounding
+    is_full = min(above, below) > 0 and abs(above - below) <= unpaired
+    return (Symmetry.FULL, (FULL,)) if is_full else (Symmetry.HALF, (HALF,))
 
 
 def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import KNOWN_INITIALIZATION, Aggregate, Context, Metric
 from ssmspec.metrics.entanglement import ranked_modes
@@ -27,12 +28,19 @@ HALF_WIDTHS = "half-widths"
 NAME = "scheme"
 
 
-def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
-    """Root-mean-square distance of matched modes, in half-widths of the reference's modes.
+def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | None:
+    """Distance of every mode from the reference's mode it is matched with, in half-widths of that.
 
     The distance of two modes is hypot(difference of decay, difference of |omega_unwrapped|), and 0
-    within the rounding of single precision. It is infinite where a reference mode has no width (no
-    damping) or no finite pole.
+    within the rounding of single precision.
+
+    Args:
+        layer: finite poles.
+        reference: the layer it is measured from.
+
+    Returns:
+        (H, M), each channel's modes by rank; None where a reference mode has no width (no damping)
+        or no finite pole.
 
     Raises:
         SsmspecError: the layers differ in shape.
@@ -41,13 +49,26 @@ def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
         raise SsmspecError(
             f"internal error: a reference of shape {reference.shape} for poles of {layer.shape}"
         )
-    if reference.non_finite or not reference.decay.all():
-        return math.inf
+    if reference.non_finite:
+        return None
     start = ranked_modes(reference)
-    moved = np.abs(ranked_modes(layer) - start)
+    half_width = decay_to_half_width(start.imag)
+    if not half_width.all():
+        return None
+    moved: Floats = np.abs(ranked_modes(layer) - start)
     moved[moved < UNMOVED * np.abs(start)] = 0.0
-    moved /= decay_to_half_width(start.imag)
-    return math.sqrt(np.square(moved, out=moved).mean())
+    with np.errstate(over="ignore"):  # beside a width of next to nothing
+        moved /= half_width
+    return moved
+
+
+def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
+    """Root-mean-square of `displacements`, in half-widths; infinite where there are none."""
+    moved = displacements(layer, reference)
+    if moved is None:
+        return math.inf
+    with np.errstate(over="ignore"):
+        return math.sqrt(np.square(moved, out=moved).mean())
 
 
 def init_scheme(layer: LayerSpectrum, context: Context) -> str | NotApplicable:

@@ -31,7 +31,7 @@ any sequence a model is trained on."""
 _CHUNK = 512
 """Modes worked on at once, so that modes times edges stays in a core's own cache (heuristic)."""
 
-_known: WeakKeyDictionary[LayerSpectrum, dict[int, Floats]] = WeakKeyDictionary()
+_PROFILES: WeakKeyDictionary[LayerSpectrum, dict[int, Floats]] = WeakKeyDictionary()
 """Profiles of the layers that are alive: a metric and the report both ask for the same one."""
 
 
@@ -46,7 +46,7 @@ def band_shares(layer: LayerSpectrum, bins: int = POWER_BINS) -> Floats:
     Returns:
         (bins,), read-only; sums to 1.
     """
-    profiles = _known.setdefault(layer, {})
+    profiles = _PROFILES.setdefault(layer, {})
     if bins not in profiles:
         profiles[bins] = _band_shares(layer.decay[layer.stable], layer.omega[layer.stable], bins)
         profiles[bins].flags.writeable = False

@@ -30,7 +30,7 @@ def step_size_min(layer: LayerSpectrum, _: Context) -> float:
 
 def step_size_median(layer: LayerSpectrum, _: Context) -> float:
     """Median step size, time/sample."""
-    return float(np.median(step_sizes(layer)))
+    return float(np.quantile(step_sizes(layer), 0.5))
 
 
 def step_size_max(layer: LayerSpectrum, _: Context) -> float:

@@ -42,7 +42,7 @@ def _lost_spread(evidence: Evidence, threshold: float) -> Fired | None:
     # A softplus far below zero underflows to 0: log of the least float64 keeps it finite.
     log_dt = np.log(np.maximum(spectrum.dt, np.finfo(np.float64).tiny))
     low, high = np.quantile(log_dt, (0.25, 0.75))
-    spread, median = float(high - low), float(np.median(spectrum.dt))
+    spread, median = float(high - low), float(np.quantile(spectrum.dt, 0.5))
     if spread >= threshold or median <= LARGE_STEP:
         return None
     shown, limit = compared(spread, threshold)

@@ -196,7 +196,7 @@ class Scheme:
             if self.kind is Kind.CONTINUOUS and dt is not None:
                 yield _discretize(built, dt, discretization)
             elif decay is not None:
-                yield -np.median(decay, axis=1, keepdims=True) + 1j * built.imag
+                yield -np.quantile(decay, 0.5, axis=1, keepdims=True) + 1j * built.imag
 
     def _build(self, request: Request) -> Complexes:
         shape = (request.channels, request.modes)

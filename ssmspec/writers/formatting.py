@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 NOT_APPLICABLE = "-"
 BLOCKS = "▁▂▃▄▅▆▇█"
 SILENT = 0.02
@@ -68,7 +70,12 @@ def rebin(shares: tuple[float, ...], bins: int) -> list[float]:
 
 
 def strip(densities: list[float], top: float) -> str:
-    """Densities (1 = uniform) as block characters, `top` and above being a full block."""
+    """Densities (1 = uniform) as block characters, `top` being a full block.
+
+    Heights go with the square root, as amplitudes do: power spans decades, and a linear scale would
+    show one peak and a flat line.
+    """
     return "".join(
-        " " if density < SILENT else BLOCKS[min(7, int(8 * density / top))] for density in densities
+        " " if density < SILENT else BLOCKS[min(7, int(8 * math.sqrt(density / top)))]
+        for density in densities
     )

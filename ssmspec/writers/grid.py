@@ -13,6 +13,9 @@ from functools import cached_property
 from rich.cells import cell_len
 from rich.text import Text
 
+CORE = 5
+"""Columns of this rank and below are the report; those above are extras for wide terminals."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -41,20 +44,20 @@ class Column:
 def layout(columns: Sequence[Column], width: int | None) -> tuple[list[Column], int]:
     """The columns that fit, and the gap between them.
 
-    Empty columns (every cell a dash) are left out. A gap of two is tried first, then of one.
+    Columns without a single entry are left out. Extras (rank above `CORE`) are shown where they fit
+    at a gap of two; the others are kept at a gap of one before any of them is dropped.
     """
     kept = [c for c in columns if c.rank == 0 or any(cell not in ("-", "") for cell in c.cells)]
     if width is None:
         return kept, 2
     while True:
-        for gap in (2, 1):
+        worst = max(c.rank for c in kept)
+        for gap in (2,) if worst > CORE else (2, 1):
             if sum(c.width for c in kept) + gap * (len(kept) - 1) <= width:
                 return kept, gap
-        worst = max(c.rank for c in kept)
         if worst == 0:
             return kept, 1
-        last = max(i for i, c in enumerate(kept) if c.rank == worst)
-        del kept[last]
+        del kept[max(i for i, c in enumerate(kept) if c.rank == worst)]
 
 
 def lines(columns: Sequence[Column], width: int | None) -> list[Text]:

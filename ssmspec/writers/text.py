@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
 
 from ssmspec.naming import printable
-from ssmspec.report import Finding, LayerReport, Level, Measured, Outcome, Report, Verdict
+from ssmspec.report import Finding, Level, Measured, Outcome, Report, Verdict
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.formatting import significant
@@ -32,6 +32,8 @@ _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "
 _LEVEL_STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 _LEVEL_WORD = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 _NAMES_SHOWN = 6
+GLUE = "\ue000"
+"""Stands for a space that no line may break at while a text is wrapped."""
 
 
 def render(report: Report, page: Page) -> str:
@@ -58,7 +60,7 @@ def _lines(report: Report, page: Page) -> Iterator[Text]:
     if report.layers:
         yield Text(summary(report), style=_VERDICT_STYLE[report.verdict])
         yield from _tables(report, page)
-    yield from _findings(report, page)
+    yield from _findings(report, page, _labels(report, page)[0])
     if page.verbose:
         yield from _every_metric(report)
     yield from _list("assumed", report.assumptions, page)
@@ -87,11 +89,18 @@ def _heading(report: Report, page: Page) -> Iterator[Text]:
         yield Text(" | ".join(filter(None, (hybrid, file_line(report)))), style="dim")
 
 
-def _tables(report: Report, page: Page) -> Iterator[Text]:
+def _labels(report: Report, page: Page) -> tuple[dict[str, str], str]:
+    """Layer name -> how it is shown, and the pattern that shortened names were cut from."""
     names = [layer.name for layer in report.layers]
-    labels, pattern = short_names(names) if page.width is not None else (names, "")
-    labels = [printable(label) for label in labels]
-    labelled = list(zip(labels, report.layers, strict=True))
+    if page.width is None:
+        return {name: printable(name) for name in names}, ""
+    labels, pattern = short_names(names)
+    return dict(zip(names, labels, strict=True)), pattern
+
+
+def _tables(report: Report, page: Page) -> Iterator[Text]:
+    labels, pattern = _labels(report, page)
+    labelled = [(labels[layer.name], layer) for layer in report.layers]
     oscillating = [row for row in labelled if row[1].symmetry != "real"]
     decaying = [row for row in labelled if row[1].symmetry == "real"]
     hidden = 0
@@ -116,7 +125,7 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
         yield Text(f"{hidden} more layers differ from their median (--verbose)", style="dim")
 
 
-def _findings(report: Report, page: Page) -> Iterator[Text]:
+def _findings(report: Report, page: Page, labels: Mapping[str, str]) -> Iterator[Text]:
     by_code: dict[tuple[str, Level], list[Finding]] = {}
     for finding in report.findings:
         by_code.setdefault((finding.code, finding.level), []).append(finding)
@@ -124,38 +133,33 @@ def _findings(report: Report, page: Page) -> Iterator[Text]:
         return
     yield Text()
     for (code, level), group in by_code.items():
-        worst = _worst(group)
-        where = _where(group, worst, report.layers, page)
+        worst = max(group, key=_excess)
+        where = _where(group, worst, labels, page)
         label = f"{code} {_LEVEL_WORD[level]}"
         text = Text(f"{where}: {worst.message}")
         yield from _hanging(Text(f"{label:<16}", style=_LEVEL_STYLE[level]), text, page)
 
 
-def _worst(group: list[Finding]) -> Finding:
-    """The finding whose value is farthest from its threshold; the first where there is none."""
-
-    def excess(finding: Finding) -> float:
-        if finding.value is None or finding.threshold is None:
-            return 0.0
-        return abs(finding.value - finding.threshold)
-
-    return max(group, key=excess)
+def _excess(finding: Finding) -> float:
+    if finding.value is None or finding.threshold is None:
+        return 0.0
+    return abs(finding.value - finding.threshold)
 
 
-def _where(
-    group: list[Finding], worst: Finding, layers: tuple[LayerReport, ...], page: Page
-) -> str:
-    if len(layers) == 1:
-        return printable(worst.layer)
-    names = [finding.layer for finding in group]
+def _where(group: list[Finding], worst: Finding, labels: Mapping[str, str], page: Page) -> str:
+    """The layers a rule fired on, and the one its message is about where they differ."""
+    names = [labels.get(finding.layer, printable(finding.layer)) for finding in group]
+    most = labels.get(worst.layer, printable(worst.layer))
     if len(group) == 1:
-        return printable(names[0])
-    if len(group) == len(layers):
-        return f"all {len(group)} layers, most in {printable(worst.layer)}"
-    count = f"{len(group)} of {len(layers)} layers"
-    if page.width is None or page.verbose or len(names) <= 3:
-        return f"{count} ({', '.join(map(printable, names))}), most in {printable(worst.layer)}"
-    return f"{count}, most in {printable(worst.layer)}"
+        return most if len(labels) == 1 else f"layer {most}"
+    if len(group) == len(labels):
+        where = f"{'both' if len(group) == 2 else f'all {len(group)}'} layers"
+    else:
+        where = f"{len(group)} of {len(labels)} layers"
+        if page.width is None or page.verbose or len(names) <= _NAMES_SHOWN:
+            where += f" ({', '.join(names)})"
+    alike = all(finding.message == worst.message for finding in group)
+    return where if alike else f"{where}, most in {most}"
 
 
 def _every_metric(report: Report) -> Iterator[Text]:
@@ -226,8 +230,10 @@ def _hanging(label: Text, body: Text, page: Page) -> Iterator[Text]:
         return
     room = max(24, page.width - len(label.plain))
     console = Console(width=room, file=io.StringIO())
-    for i, line in enumerate(body.wrap(console, room)):
+    glued = Text(body.plain.replace(" %", GLUE + "%"))  # a number and its sign stay together
+    for i, line in enumerate(glued.wrap(console, room)):
         line.rstrip()
+        line.plain = line.plain.replace(GLUE, " ")
         yield Text.assemble(label if i == 0 else " " * len(label.plain), line)
 
 

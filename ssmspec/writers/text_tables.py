@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from ssmspec.report import LayerReport, Measured, NotApplicable
@@ -33,13 +34,17 @@ def _dt_range(layer: LayerReport) -> str:
         return NOT_APPLICABLE
     if significant(low) == significant(high):
         return significant(low)
-    return f"{significant(low)}-{significant(high)}"
+    return f"{significant(low, 1)}-{significant(high, 1)}"
 
 
 def _column(
     header: str, metric: str, shown: Callable[[float | None], str], rank: int
 ) -> tuple[str, Callable[[LayerReport], str], int]:
     return header, lambda layer: shown(layer.value(metric)), rank
+
+
+def _plain(value: float | None) -> str:
+    return NOT_APPLICABLE if value is None else f"{value:.2f}"
 
 
 def _scheme(layer: LayerReport) -> str:
@@ -54,13 +59,17 @@ _FREQUENCY = (
     _column("flat", "spectral_flatness", fixed, 1),
     _column("aliased", "aliased_fraction", percent, 1),
     _column("entangled", "entanglement", fixed, 2),
-    _column("W1", "frequency_w1", fixed, 4),
+    _column("W1", "frequency_w1", _plain, 4),
     _column("low", "low_frequency_share", percent, 6),
     _column("max |z|", "max_radius", lambda v: significant(v, 6), 7),
     _column("memory/L", "memory_ratio", significant, 8),
     ("init", _scheme, 9),
     _column("drift", "init_drift", significant, 9),
 )
+_GRID_METRICS = (
+    "coverage", "spectral_flatness", "aliased_fraction", "entanglement", "frequency_w1",
+    "low_frequency_share",
+)  # fmt: skip
 _DECAY = (
     ("dt", _dt_range, 1),
     _column("tau 5 %", "time_constant_p05", samples, 1),
@@ -78,12 +87,18 @@ _DECAY = (
 def frequency_table(rows: Rows, reference: LayerReport | None, width: int | None) -> list[Column]:
     """Columns for layers whose poles oscillate; the last line is the DFouT reference."""
     bins = 32 if width is None or width >= 120 else 16
-    everything = [*rows, *([("DFouT", reference)] if reference else [])]
+    everything = [*rows, *([("DFouT", _shape_only(reference))] if reference else [])]
     profiles = [rebin(layer.power, bins) if layer.power else [] for _, layer in everything]
     densities = [[share * bins for share in profile] for profile in profiles]
     top = max((value for profile in densities for value in profile), default=1.0)
     strips = Column("0 .. Nyquist", [strip(d, top) for d in densities], right=False, style="cyan")
     return [*_columns(everything, _FREQUENCY), strips]
+
+
+def _shape_only(reference: LayerReport) -> LayerReport:
+    """A reference without the numbers that come from its draw of damping, not from its grid."""
+    kept = {key: reference.metrics[key] for key in _GRID_METRICS if key in reference.metrics}
+    return replace(reference, metrics=kept)
 
 
 def decay_table(rows: Rows, width: int | None) -> list[Column]:
@@ -92,7 +107,8 @@ def decay_table(rows: Rows, width: int | None) -> list[Column]:
     longest = max((_last(layer.timescales) for _, layer in rows), default=1)
     profiles = [layer.timescales[:longest] for _, layer in rows]
     top = max((share for profile in profiles for share in profile), default=1.0) or 1.0
-    header = f"<1 .. {samples(2.0 ** (longest - 1))} samples"
+    end = 2 ** (longest - 1)
+    header = f"<1 .. {end if end < 1024 else f'{end // 1024}k'} samples"
     strips = Column(
         header, [strip(list(profile), top) for profile in profiles], right=False, style="cyan"
     )

@@ -1,0 +1,141 @@
+"""Fill the generated parts of the README and the docs from the tables and the program itself.
+
+`python docs/generate.py` writes them; `--check` says which are out of date and exits 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 80
+
+os.environ |= {"TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
+os.chdir(ROOT)
+
+from ssmspec.analysis import analyze  # noqa: E402 - after the width is set
+from ssmspec.cli import run  # noqa: E402
+from ssmspec.families import FAMILIES  # noqa: E402
+from ssmspec.metrics import METRICS  # noqa: E402
+from ssmspec.rules import RULES  # noqa: E402
+from ssmspec.schemes import SCHEMES  # noqa: E402
+from ssmspec.writers import WRITERS, Page  # noqa: E402
+
+PAGES = ("README.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md", "docs/cli.md")
+BLOCK = re.compile(
+    r"(<!-- begin (?P<what>\w+)(?:: (?P<with>[^>]*?))? -->\n).*?(<!-- end (?P=what) -->)", re.DOTALL
+)
+
+
+def report(arguments: str) -> str:
+    """The text report of a sample, as an 80-column terminal shows it."""
+    path, _, length = arguments.partition(" --seq-len ")
+    text = WRITERS["text"].render(analyze(path, seq_len=int(length)), Page(width=WIDTH))
+    return f"```\n$ ssmspec analyze {arguments}\n{text}```\n"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A markdown table."""
+    lines = [list(header)]
+    lines.append(["---"] * len(lines[0]))
+    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def families(_: str) -> str:
+    """The families table."""
+    return table(
+        ("family", "name", "layout", "poles"),
+        ((f"`{f.id}`", f.title, f.summary, f.formula) for f in FAMILIES.values()),
+    )
+
+
+def metrics(_: str) -> str:
+    """One section a metric."""
+    sections = []
+    for m in METRICS.values():
+        needs = ", ".join(need.label for need in m.needs) or "nothing more than finite poles"
+        healthier = {"higher": "higher is healthier", "lower": "lower is healthier"}.get(
+            m.direction.value, "neither direction is healthier"
+        )
+        sections.append(
+            f"## `{m.id}`\n\n{m.summary[0].upper()}{m.summary[1:]}.\n\n"
+            f"- Definition: {m.formula}\n- Unit: {m.unit}; {healthier}\n- Needs: {needs}\n"
+            f"- Model: {m.aggregate.value}\n"
+        )
+    return "\n".join(sections)
+
+
+def rules(_: str) -> str:
+    """One section a rule."""
+    sections = []
+    for r in RULES.values():
+        threshold = "" if r.threshold is None else f"; threshold {r.threshold:g}"
+        sections.append(
+            f"## {r.code}: {r.title}\n\n{r.why}\n\n"
+            f"- Level: {r.level.value}{threshold}\n- What to do: {r.advice}\n- Source: {r.source}\n"
+        )
+    return "\n".join(sections)
+
+
+def schemes(_: str) -> str:
+    """One section a scheme."""
+    return "\n".join(
+        f"## `{s.id}`: {s.title}\n\n`{s.formula}`\n\n{s.explanation}\n\n"
+        f"- Options: {', '.join(s.options) or 'none'}\n- Source: {s.source}\n"
+        for s in SCHEMES.values()
+    )
+
+
+def command(arguments: str) -> str:
+    """What `--help` prints."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        run([*arguments.split(), "--help"])
+    plain = "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
+    return f"```\n$ ssmspec {arguments} --help\n{plain}\n```\n"
+
+
+MAKERS: dict[str, Callable[[str], str]] = {
+    "report": report,
+    "families": families,
+    "metrics": metrics,
+    "rules": rules,
+    "schemes": schemes,
+    "command": command,
+}
+
+
+def filled(text: str) -> str:
+    """A page with every generated block made anew."""
+
+    def make(block: re.Match[str]) -> str:
+        return f"{block[1]}{MAKERS[block['what']](block['with'] or '')}{block[4]}"
+
+    return BLOCK.sub(make, text)
+
+
+def main() -> int:
+    """Write or check every page."""
+    stale = []
+    for name in PAGES:
+        path = ROOT / name
+        before = path.read_text(encoding="utf-8")
+        after = filled(before)
+        if before != after:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(after, encoding="utf-8")
+    if stale:
+        sys.stdout.write(f"out of date: {', '.join(stale)}\n")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
