@@ -20,13 +20,18 @@ from ssmspec.report import (
     SCHEMA_VERSION,
     CheckpointSummary,
     LayerReport,
+    Measured,
     NotApplicable,
     Outcome,
     Skipped,
 )
 
-UNMOVED = 1e-6
-"""Relative change of a distance within which it counts as the same: single precision rounds so."""
+MATERIAL = 0.01
+"""Relative change of a distance below which training is not said to have moved a number. A
+heuristic: smaller changes are there in every trained file and say nothing."""
+
+ROUNDING = 1e-6
+"""Distance, relative to the number itself, that counts as none: single precision rounds so."""
 
 
 class Movement(StrEnum):
@@ -71,7 +76,10 @@ class Contrast:
         if before is None:
             return None
         distance, at_start = abs(self.difference), abs(before)
-        if math.isclose(distance, at_start, rel_tol=UNMOVED):
+        rounding = 0.0
+        if isinstance(self.value, Measured) and not isinstance(self.value.value, str):
+            rounding = ROUNDING * abs(self.value.value)
+        if math.isclose(distance, at_start, rel_tol=MATERIAL, abs_tol=rounding):
             return Movement.AS_FAR
         return Movement.CLOSER if distance < at_start else Movement.FURTHER
 

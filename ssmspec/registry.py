@@ -7,13 +7,17 @@ a sequence of records. Two records with one id are an error that names both orig
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from importlib import metadata
-from typing import Generic, TypeVar
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Record = TypeVar("Record")
 
@@ -54,7 +58,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
     def _sources(self) -> Iterator[tuple[str, Record]]:
         for record in self._builtin:
             yield "ssmspec", record
-        for point in metadata.entry_points(group=self._group):
+        for point in _published(self._group):
             loaded = point.load()
             for record in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
                 yield f"entry point {point.name!r} = {point.value}", record
@@ -80,3 +84,31 @@ class Registry(Mapping[str, Record], Generic[Record]):
             raise UsageError(
                 f"no {self.kind} is called {identifier!r}; {did_you_mean(identifier, self)}"
             ) from None
+
+
+def _published(group: str) -> Sequence[EntryPoint]:
+    if not _anything_published():
+        return ()
+    from importlib import metadata  # noqa: PLC0415 - loads the email package; rarely needed
+
+    return tuple(metadata.entry_points(group=group))
+
+
+@cache
+def _anything_published() -> bool:
+    """Whether any installed distribution may publish records, from its entry_points.txt alone.
+
+    Asking `importlib.metadata` takes longer than measuring a small model, and nearly always finds
+    nothing. Where a folder of the path cannot be listed (a zip file), it is asked all the same.
+    """
+    for entry in sys.path:
+        folder = Path(entry or ".")
+        if folder.is_file():
+            return True
+        for installed in (*folder.glob("*.dist-info"), *folder.glob("*.egg-info")):
+            try:
+                if b"[ssmspec." in (installed / "entry_points.txt").read_bytes():
+                    return True
+            except OSError:
+                continue  # most distributions publish nothing
+    return False

@@ -57,6 +57,8 @@ class LayerSpectrum:
             per state, (H, M) one per mode. None where the family has none.
         structure: diagonal or diagonal plus low rank.
         selective: the step size depends on the input; `dt` and the poles are nominal.
+        condition: (H, M) condition number of each eigenvalue, 1 and up, where poles are those of a
+            matrix that is not diagonal; None where poles are stored.
         assumptions: sentences about what the file does not say and was taken for granted.
     """
 
@@ -68,6 +70,7 @@ class LayerSpectrum:
     dt: Floats | None = None
     structure: Structure = Structure.DIAGONAL
     selective: bool = False
+    condition: Floats | None = field(default=None, compare=False)
     assumptions: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

@@ -161,9 +161,9 @@ def test_layers_selects_and_keeps_natural_order(tmp_path, capsys):
 
 
 def test_a_reader_that_goes_away_is_no_crash():
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S602
         f"{sys.executable} -m ssmspec analyze {LIN} --verbose | head -n 1; echo ${{PIPESTATUS[0]}}",
-        shell=True,  # noqa: S602
+        shell=True,
         executable="/bin/bash",
         capture_output=True,
         text=True,

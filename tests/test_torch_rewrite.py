@@ -10,7 +10,9 @@ import torch
 
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints import torch_rewrite as module
+from ssmspec.checkpoints.files import StableFile
 from ssmspec.checkpoints.torch_rewrite import rewrite_torch
+from ssmspec.checkpoints.zip_checksums import checksums
 from ssmspec.errors import CheckpointError, UsageError
 
 
@@ -131,7 +133,7 @@ def test_elements_of_a_strided_view_are_changed_where_they_are(tmp_path, view):
     assert found.stride() == view(base).stride()
     assert found.tolist() == values.tolist()
     expected = base.clone()
-    view(expected).copy_(torch.from_numpy(values))
+    view(expected).copy_(torch.tensor(values))
     whole = torch.empty(0).set_(found.untyped_storage(), 0, (48,), (1,))
     assert torch.equal(whole, expected.reshape(-1))
 
@@ -272,13 +274,68 @@ def test_a_checksum_that_is_not_there_is_noticed(tmp_path):
     assert "laid out in a way torch never writes" in refusal(path, {"a": np.ones(3)})
 
 
-def test_bytes_before_the_archive_are_noticed(tmp_path):
+def test_a_file_that_changes_meanwhile_is_noticed(tmp_path):
     path = save(tmp_path / "in.pth", {"a": torch.zeros(3)})
     with open_checkpoint(path) as checkpoint:
         path.write_bytes(path.read_bytes())
         with pytest.raises(CheckpointError, match="changed while it was being read"):
             rewrite_torch(checkpoint, {"a": np.ones(3)}, tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
+
+
+def widened(path):
+    """The same archive, its positions stated in 64-bit fields as in files beyond 4 GiB."""
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    directory = b""
+    for info in infos:
+        name = info.filename.encode()
+        wide = struct.pack("<2H3Q", 1, 24, info.file_size, info.file_size, info.header_offset)
+        other = struct.pack("<2H4s", 0x7777, 4, b"else")
+        full = 0xFFFFFFFF
+        directory += struct.pack(
+            "<4s6H3I5H2I", b"PK\x01\x02", 45, 45, info.flag_bits, 0, 0, 0, info.CRC, full, full,
+            len(name), len(other + wide), 0, 0, 0, 0, full,
+        ) + name + other + wide  # fmt: skip
+    begin, count = content.index(b"PK\x01\x02"), len(infos)
+    end = begin + len(directory)
+    path.write_bytes(
+        content[:begin]
+        + directory
+        + struct.pack(
+            "<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), begin
+        )
+        + struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+        + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, full, full, 0)
+    )
+    return path
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_archive_with_64_bit_positions(tmp_path, plain):
+    path = save(tmp_path / "in.pth", {"a": torch.zeros(3), "b": torch.ones(2)})
+    path = widened(repacked(path) if plain else path)
+    output = rewritten(path, {"b": np.arange(2.0)})
+    assert load(output)["b"].tolist() == [0, 1]
+    was, now = members(path), members(output)
+    assert [name for name in was if was[name] != now[name]] == ["in/data/1"]
+
+
+@pytest.mark.parametrize("damage", ["prefix", "entry", "no end", "short entry"])
+def test_a_directory_that_is_not_where_it_should_be_is_noticed(tmp_path, damage):
+    content = save(tmp_path / "in.pth", {"a": torch.zeros(3)}).read_bytes()
+    directory, end = content.index(b"PK\x01\x02"), content.index(b"PK\x06\x06")
+    last = content.rindex(b"PK\x01\x02")
+    path = tmp_path / "damaged.pth"
+    path.write_bytes({
+        "prefix": b"\0" + content,
+        "entry": content[:directory] + b"PK\x01\x03" + content[directory + 4 :],
+        "no end": content[:end],
+        "short entry": content[: last + 28] + bytes([content[last + 28] - 5]) + content[last + 29 :],
+    }[damage])  # fmt: skip
+    with pytest.raises(CheckpointError, match="laid out in a way torch never writes"):
+        checksums(StableFile.seen(path))
 
 
 def test_a_shape_that_does_not_fit_is_refused(tmp_path):

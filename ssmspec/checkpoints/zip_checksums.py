@@ -93,7 +93,9 @@ def checksums(file: StableFile) -> Mapping[str, Checksum]:
         extras = names + name_length
         if magic != _ENTRY_MAGIC:
             raise _misplaced(file)
-        name = directory[names:extras].decode("utf-8" if flags & _NAME_IS_UTF8 else "cp437")
+        name = directory[names:extras].decode(
+            "utf-8" if flags & _NAME_IS_UTF8 else "cp437", "replace"
+        )
         found[name] = Checksum(
             value=crc,
             entry=begin + at,

@@ -30,17 +30,16 @@ from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.initialization import displacements
-from ssmspec.naming import matches
+from ssmspec.naming import did_you_mean, matches, printable
 from ssmspec.reading import Reading
-from ssmspec.report import LayerReport, NotApplicable, Outcome, Report
+from ssmspec.report import NotApplicable, Outcome, Report
 from ssmspec.saved_report import find_report
 from ssmspec.spectrum import LayerSpectrum
 
 Comparable: TypeAlias = Source | Report
 """A model, or what was measured of one: a `Report`, or the path of a saved one."""
 
-NO_POLES = "a saved report holds no poles"
-NO_TENSORS = "a saved report holds no tensors"
+NOT_SAVED = "the saved report does not have it"
 
 
 @dataclass(frozen=True)
@@ -158,12 +157,10 @@ def _with_saved(reading: Reading, reports: Sequence[Report]) -> Reading:
 def _measured(
     source: Comparable, saved: Report | None, reading: Reading, stack: ExitStack
 ) -> _Measured:
-    if saved is not None or isinstance(source, Report):
-        report = saved if saved is not None else source
-        if not isinstance(report, Report):
-            raise UsageError("a report was expected")
-        path = os.fspath(source) if isinstance(source, str | os.PathLike) else "a report in memory"
-        return _Measured(path, _selected(report, reading.layers))
+    if isinstance(source, Report):
+        return _Measured("a report in memory", _selected(source, reading.layers))
+    if saved is not None and isinstance(source, str | os.PathLike):
+        return _Measured(os.fspath(source), _selected(saved, reading.layers))
     checkpoint = stack.enter_context(opened(source))
     found, _ = find_layers(Catalog(checkpoint), reading)
     return _Measured(
@@ -172,3 +169,86 @@ def _measured(
         checkpoint=checkpoint,
         layers={layer.site.name: layer for layer in found},
     )
+
+
+def _selected(report: Report, glob: str | None) -> Report:
+    """A saved report's layers that fit, and the model's numbers over those."""
+    if glob is None:
+        return report
+    layers = tuple(layer for layer in report.layers if matches(layer.name, glob))
+    if report.layers and not layers:
+        near = did_you_mean(glob, (printable(layer.name) for layer in report.layers))
+        raise UsageError(f"no layer of the saved report fits --layers {glob!r}; {near}")
+    absent = NotApplicable(NOT_SAVED)
+    model = {
+        metric.id: combine(
+            metric, [(r.channels * r.modes, r.metrics.get(metric.id, absent)) for r in layers]
+        )
+        for metric in METRICS.values()
+        if metric.id in report.model
+    }
+    return replace(report, layers=layers, model=model)
+
+
+def _paired(a: Mapping[str, Outcome], b: Mapping[str, Outcome]) -> dict[str, OutcomePair]:
+    """Every metric that either side has, in A's order."""
+    absent = NotApplicable(NOT_SAVED)
+    return {key: OutcomePair(a.get(key, absent), b.get(key, absent)) for key in {**a, **b}}
+
+
+def _poles_moved(a: LayerSpectrum | None, b: LayerSpectrum | None) -> PolesMoved | NotApplicable:
+    if a is None or b is None:
+        return NotApplicable("a saved report holds no poles")
+    for side, layer in (("A", a), ("B", b)):
+        if layer.non_finite:
+            return NotApplicable(f"poles of {side} are NaN or infinite")
+    if a.shape != b.shape:
+        return NotApplicable(f"A has {_shape(a)} and B has {_shape(b)}")
+    moved = displacements(b, a)
+    if moved is None:
+        return NotApplicable("a mode of A has no damping, so its half-width is 0")
+    rms, largest = float(np.sqrt(np.square(moved).mean())), float(moved.max())
+    if not (math.isfinite(rms) and math.isfinite(largest)):
+        return NotApplicable("a mode of A has next to no damping, so its half-width is nearly 0")
+    return PolesMoved(rms, largest, int(np.count_nonzero(moved)), moved.size)
+
+
+def _shape(layer: LayerSpectrum) -> str:
+    return f"{layer.channels} x {layer.modes} modes"
+
+
+def _tensors(
+    a: _Measured, b: _Measured, progress: Callable[[int, int], None] | None
+) -> tuple[TensorComparison | NotApplicable, list[str | None]]:
+    if a.checkpoint is None or b.checkpoint is None:
+        return NotApplicable("a saved report holds no tensors"), []
+    sides = [
+        parameters(Catalog(side.checkpoint), tuple((side.layers or {}).values()))
+        for side in (a, b)
+        if side.checkpoint is not None
+    ]
+    result, matching = compare_tensors(sides[0], sides[1], progress)
+    left_out = [side.optimizer_tensors for side in sides]
+    note = f"{left_out[0]} tensors of optimizer state in A and {left_out[1]} in B are left out"
+    return result, [matching.assumption("tensors"), note if any(left_out) else None]
+
+
+def _differences_in_reading(a: Report, b: Report) -> Iterator[str]:
+    for what, x, y in (
+        ("a sequence length", a.sequence_length, b.sequence_length),
+        ("a sample rate", a.sample_rate, b.sample_rate),
+    ):
+        if x != y:
+            yield (
+                f"A was measured with {what} of {x or 'unknown'} and B of {y or 'unknown'}: "
+                f"what depends on it cannot be compared"
+            )
+
+
+def _labelled(a: Sequence[str], b: Sequence[str]) -> Iterator[str]:
+    """Assumptions of both sides; one that only one side makes is labelled with it."""
+    for sentence in dict.fromkeys([*a, *b]):
+        if sentence in a and sentence in b:
+            yield sentence
+        else:
+            yield f"{'A' if sentence in a else 'B'}: {sentence}"

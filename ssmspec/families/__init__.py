@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import CheckpointError, LayoutError, UsageError
-from ssmspec.families import lookalikes, lru, mamba, mamba2, s4d, s4d_v3, s4d_v4, s5
+from ssmspec.families import lookalikes, lru, mamba, mamba2, s4_dplr, s4d, s4d_v3, s4d_v4, s5
 from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.naming import matches, natural_key, printable
@@ -18,7 +18,16 @@ from ssmspec.spectrum import LayerSpectrum
 FAMILIES: Registry[Family] = Registry(
     "family",
     "ssmspec.families",
-    (s4d_v3.FAMILY, s4d_v4.FAMILY, s4d.FAMILY, s5.FAMILY, lru.FAMILY, mamba.FAMILY, mamba2.FAMILY),
+    (
+        s4_dplr.FAMILY,
+        s4d_v3.FAMILY,
+        s4d_v4.FAMILY,
+        s4d.FAMILY,
+        s5.FAMILY,
+        lru.FAMILY,
+        mamba.FAMILY,
+        mamba2.FAMILY,
+    ),
     key=lambda family: family.id,
 )
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import LayoutError, UsageError
 from ssmspec.families.catalog import Catalog
+from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.report import Skipped
@@ -89,6 +92,12 @@ class Family:
             than one means the file does not say, and `--discretization` decides.
         dt_transforms: likewise for `--dt-transform`; empty where the transform is fixed.
         is_complex: whether its poles can oscillate.
+        read_kernel: the kernel that the stored B and C make with a spectrum of this layer, be it
+            the stored one or one that `write` would store. Raises LayoutError where B or C is not
+            in the file or does not fit. None where B and C depend on the input or are not known.
+        write_kernel: the tensors to store so that `read_kernel` gives this kernel back at its own
+            spectrum: C alone. Raises SchemeError where no C does.
+        reset_kernel: a C drawn as the family's public code draws it at the start.
     """
 
     id: str
@@ -103,6 +112,11 @@ class Family:
     discretizations: tuple[Discretization, ...] = (Discretization.ZOH,)
     dt_transforms: tuple[DtTransform, ...] = field(default=())
     is_complex: bool = True
+    read_kernel: Callable[[LayerSource, LayerSpectrum], Kernel] | None = None
+    write_kernel: Callable[[LayerSource, Kernel], Mapping[str, Array]] | None = None
+    reset_kernel: (
+        Callable[[LayerSource, LayerSpectrum, np.random.Generator], Mapping[str, Array]] | None
+    ) = None
 
 
 def choose_discretization(

@@ -109,7 +109,7 @@ class Module:
         return self.catalog.modules.get(path, {}).get(leaf)
 
     def info(self, relative: str) -> TensorInfo | None:
-        """dtype and shape of the tensor at a relative dotted name, or None."""
+        """Dtype and shape of the tensor at a relative dotted name, or None."""
         name = self.tensor(relative)
         return None if name is None else self.catalog.checkpoint.tensors[name]
 

@@ -17,7 +17,6 @@ from ssmspec.naming import printable
 from ssmspec.report import Skipped
 
 LATER = "not measured yet"
-DPLR = f"the poles are eigenvalues of a diagonal plus low-rank matrix, {LATER}"
 DELTA = f"the decay is only part of its spectrum, {LATER}"
 
 
@@ -114,10 +113,6 @@ def _projects_dt_without_bias(module: Module) -> bool:
     return projected and _ndim(module, "A_log") == 2 and not module.has("dt_proj.bias")
 
 
-def _is_first_name(module: Module) -> bool:
-    return not s4d_v4.is_second_name(module)
-
-
 def _is_selective_tf(module: Module) -> bool:
     return "delta_t_projection" in module.submodules
 
@@ -133,12 +128,6 @@ STATE_MATRICES = (
 """Names a state matrix goes by; only together with a step size are they taken for one."""
 
 LOOKALIKES: tuple[Lookalike, ...] = (
-    Lookalike("s4-dplr", "S4 v1 (NPLR)", DPLR, ("w", "log_dt"), _ends_with("krylov")),
-    Lookalike("s4-dplr", "S4 v2 (NPLR)", DPLR, ("w", "P", "log_dt")),
-    Lookalike("s4-dplr", "S4 v2 (NPLR)", DPLR, ("log_w_real", "w_imag")),
-    Lookalike("s4-dplr", "S4 v3 (NPLR)", DPLR, ("inv_w_real", "w_imag")),
-    Lookalike("s4-dplr", "S4 v4 (DPLR)", DPLR, ("inv_dt", "A_real", "P"), _is_first_name),
-    Lookalike("s4-dplr", "S4 in JAX (DPLR)", DPLR, ("Lambda_re", "Lambda_im", "P")),
     Lookalike("dss", "DSS", LATER, ("W", "log_dt"), _any_leaf("Lambda", "Lambda_log_neg_re")),
     Lookalike("attenuate", "aTENNuate", LATER, ("A", "log_dt"), _is_attenuate),
     Lookalike("lrnnx-s5", "S5 of lrnnx", LATER, ("A", "log_dt"), _pairs_of_modes),

@@ -9,7 +9,8 @@ tensor           shape        meaning
 `C`              (H, N/2, 2)  real and imaginary part; B is 1 and absorbed
 ===============  ===========  ==========================================
 
-Always zero-order hold; one of each conjugate pair is stored and K = 2 Re sum.
+Always zero-order hold; one of each conjugate pair is stored and K = 2 Re sum, with residues
+c = C (exp(dt A) - 1) / A.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ from ssmspec.families.diagonal import (
     to_log_poles,
     to_poles,
 )
+from ssmspec.families.residues import (
+    as_stored,
+    complex_normal,
+    read_complex,
+    siso_kernel,
+    siso_outputs,
+    under,
+)
+from ssmspec.kernel import Kernel, LayerKernel
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
@@ -89,6 +99,25 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     }
 
 
+def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
+    """Residues C B_bar with B = 1."""
+    return siso_kernel(source, spectrum, read_complex(source, "C"), np.ones(spectrum.shape))
+
+
+def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
+    """C = c / B_bar."""
+    outputs = siso_outputs(source, kernel, np.ones(kernel.spectrum.shape))
+    return under(source, {"C": as_stored(source, "C", outputs)})
+
+
+def reset_kernel(
+    source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
+) -> Mapping[str, Array]:
+    """C complex normal of variance 1, as `torch.randn(H, N/2, dtype=torch.cfloat)` draws it."""
+    drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
+    return under(source, {"C": as_stored(source, "C", drawn)})
+
+
 FAMILY = Family(
     id="s4d",
     title="S4D",
@@ -100,4 +129,7 @@ FAMILY = Family(
     write=write,
     known_inits=("s4d-lin", "s4d-inv", "s4d-legs", "dfout", "dfout-single"),
     discretizations=(Discretization.ZOH,),
+    read_kernel=read_kernel,
+    write_kernel=write_kernel,
+    reset_kernel=reset_kernel,
 )

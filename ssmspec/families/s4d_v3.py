@@ -7,11 +7,13 @@ tensor           shape        meaning
 `inv_A_real`     (S, N/2)     Re A = -exp(inv_A_real)
 `A_imag`         (S, N/2)     Im A, stored as is
 `A`              (S, N/2, 2)  stale copy of the initial A that nothing reads: ignored
+`B`, `C`                      (S, N/2, 2) and (kernels, H, N/2, 2), real and imaginary parts
 ===============  ===========  ===================================================
 
 S = n_ssm rows are shared: channel h uses row h mod S. The code's default is the bilinear rule; one
 of each conjugate pair is stored and K = 2 Re sum. With `inv_w_real`, `w_imag` and `P` the same code
-is S4 proper (NPLR), whose poles are not its diagonal: another family.
+is S4 proper (NPLR), whose poles are not its diagonal: another family. Residues are C B_bar, however
+C was made at the start.
 """
 
 from __future__ import annotations
@@ -47,6 +49,16 @@ from ssmspec.families.diagonal import (
     to_poles,
     untie,
 )
+from ssmspec.families.residues import (
+    as_stored,
+    complex_normal,
+    read_complex,
+    siso_kernel,
+    siso_outputs,
+    tied_inputs,
+    under,
+)
+from ssmspec.kernel import Kernel, LayerKernel
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
@@ -103,6 +115,30 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     }
 
 
+def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
+    """Residues C B_bar, B_bar = dt B / (1 - dt A / 2), or B (exp(dt A) - 1) / A under ZOH."""
+    return siso_kernel(source, spectrum, read_complex(source, "C"), _inputs(source, spectrum))
+
+
+def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
+    """C = c / B_bar; B stays."""
+    outputs = siso_outputs(source, kernel, _inputs(source, kernel.spectrum))
+    return under(source, {"C": as_stored(source, "C", outputs)})
+
+
+def reset_kernel(
+    source: LayerSource, spectrum: LayerSpectrum, rng: np.random.Generator
+) -> Mapping[str, Array]:
+    """A complex normal C of variance 1 times B, which the code folds into C at the start."""
+    drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
+    return under(source, {"C": as_stored(source, "C", drawn * _inputs(source, spectrum))})
+
+
+def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Array:
+    """(H, M), B."""
+    return tied_inputs(source, read_complex(source, "B"), spectrum)
+
+
 FAMILY = Family(
     id="s4d-v3",
     title="S4D v3",
@@ -117,4 +153,7 @@ FAMILY = Family(
         "s4d-lin", "s4d-inv", "s4d-inv2", "s4d-quad", "s4d-legs", "dfout", "dfout-single",
     ),
     discretizations=(Discretization.BILINEAR, Discretization.ZOH),
+    read_kernel=read_kernel,
+    write_kernel=write_kernel,
+    reset_kernel=reset_kernel,
 )  # fmt: skip

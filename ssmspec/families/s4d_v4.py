@@ -7,11 +7,14 @@ tensor           shape        meaning
 `inv_dt`         (H, N/2)     with dt_tie = False: one step size per mode
 `A_real`         (S, N/2)     Re A = -exp(A_real)
 `A_imag`         (S, N/2)     Im A = -A_imag: the opposite sign of every other S4D
+`B`, `C`                      (1, S, N/2, 2) and (kernels, H, N/2, 2), real and imaginary parts
 ===============  ===========  ===================================================
 
 S = n_ssm rows are shared: channel h uses row h mod S. One of each conjugate pair is stored and
-K = 2 Re sum. Built with `is_real`, a layer has no `A_imag` and N real poles. With `P` it is S4
-proper (DPLR), whose poles are not its diagonal: another family.
+K = 2 Re sum c l^k with c = C B_bar; a layer built with `bidirectional` holds twice the kernels, the
+second half of which runs backward. Built with `is_real`, a layer has no `A_imag`, N real poles, and
+real B and C without a last axis; the code doubles their sum too, so that c = 2 C B_bar. With `P` it
+is S4 proper (DPLR), whose poles are not its diagonal: another family.
 
 lrnnx keeps the parameters on the layer and registers them again on `layer.kernel`: one layer with
 two names for each tensor, so both names are written.
@@ -25,6 +28,7 @@ from dataclasses import replace
 import numpy as np
 
 from ssmspec.arrays import Array, Complexes
+from ssmspec.errors import LayoutError, SchemeError
 from ssmspec.families.base import (
     Family,
     Found,
@@ -51,6 +55,17 @@ from ssmspec.families.diagonal import (
     to_poles,
     untie,
 )
+from ssmspec.families.residues import (
+    as_stored,
+    complex_normal,
+    read_complex,
+    siso_kernel,
+    siso_outputs,
+    tied_inputs,
+    under,
+)
+from ssmspec.kernel import Kernel, LayerKernel
+from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
@@ -134,6 +149,53 @@ def is_second_name(module: Module) -> bool:
     return module.path.endswith(KERNEL) and module.catalog.module(outer).has(*ROLES)
 
 
+def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
+    """Residues C B_bar, B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
+    return siso_kernel(source, spectrum, _read(source, "C"), _inputs(source, spectrum))
+
+
+def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
+    """C = c / B_bar; B stays.
+
+    Raises:
+        SchemeError: residues that are not real, for a layer of real poles.
+    """
+    outputs = siso_outputs(source, kernel, _inputs(source, kernel.spectrum))
+    return under(source, {"C": _stored(source, outputs)}, KERNEL)
+
+
+def reset_kernel(
+    source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
+) -> Mapping[str, Array]:
+    """C complex normal of variance 1; a layer of real poles keeps the real part of such a draw."""
+    drawn = complex_normal(rng, _read(source, "C").shape, np.sqrt(0.5))
+    if _symmetry(source) is Symmetry.REAL:
+        drawn.imag = 0.0
+    return under(source, {"C": _stored(source, drawn)}, KERNEL)
+
+
+def _read(source: LayerSource, role: str) -> Array:
+    if _symmetry(source) is Symmetry.HALF:
+        return read_complex(source, role)
+    if not source.has(role):
+        raise LayoutError(f"{role} is not in the file")
+    return read_real(source, role)
+
+
+def _stored(source: LayerSource, outputs: Complexes) -> Array:
+    if _symmetry(source) is Symmetry.HALF:
+        return as_stored(source, "C", outputs)
+    if (outputs.imag != 0.0).any():
+        raise SchemeError(f"{printable(source.name)} stores a real C, which gives real residues")
+    return outputs.real
+
+
+def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Array:
+    """(H, M), B; twice it for real poles, whose sum the code doubles without a conjugate."""
+    doubled = 2.0 if _symmetry(source) is Symmetry.REAL else 1.0
+    return doubled * tied_inputs(source, _read(source, "B"), spectrum)
+
+
 FAMILY = Family(
     id="s4d-v4",
     title="S4D v4",
@@ -149,4 +211,7 @@ FAMILY = Family(
     ),
     discretizations=(Discretization.ZOH, Discretization.BILINEAR),
     dt_transforms=(DtTransform.EXP, DtTransform.SOFTPLUS),
+    read_kernel=read_kernel,
+    write_kernel=write_kernel,
+    reset_kernel=reset_kernel,
 )  # fmt: skip

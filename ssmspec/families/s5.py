@@ -7,6 +7,9 @@ tensor                    shape       meaning
 `Lambda`                  (P,)        torch, complex: A as s5-pytorch stores it
 `Lambda`                  (P, 2)      torch, real: A as pairs, from ports that view it as real
 `log_step`                (P, 1)      dt = exp(log_step); (P,) in torch
+`B`, `C`                  (P, I, 2), (O, P, 2) or complex; C has 2P columns, or is C1 and C2, where
+                          a second pass runs backward
+`BP` `BH`, `CH` `CP`      (P, k) (I, k), (k, O) (k, P): B = BP BH^T and C = CH^T CP, factorized
 ========================  ==========  =======================================================
 
 All three may hold unstable poles: nothing constrains Re A, and `clip_eigs`, which the JAX code
@@ -15,6 +18,9 @@ by default (`conj_sym`), the lower one, and K = 2 Re sum; the torch ports store 
 K = Re sum. `step_rescale` and `step_scale` belong to a run, not to a layer: dt is the step at the
 rate the model was trained at. With `P` beside it this is annotated-S4, with a low-rank term, whose
 poles are not its diagonal: another family.
+
+The kernel is that of one system of I inputs: C diag(pole_bar^k) B_bar. The outputs of a backward
+pass are counted as O more, with lags from their own start.
 """
 
 from __future__ import annotations
@@ -45,6 +51,15 @@ from ssmspec.families.diagonal import (
     to_log_poles,
     to_poles,
 )
+from ssmspec.families.residues import (
+    as_stored,
+    complex_normal,
+    mimo_kernel,
+    mimo_outputs,
+    read_complex,
+    under,
+)
+from ssmspec.kernel import Kernel, MimoKernel, discretized_input
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -55,6 +70,10 @@ COMPLEX = "complex"
 """Variant: complex `Lambda`."""
 PAIRS = "pairs"
 """Variant: real `Lambda` of shape (P, 2)."""
+
+FORWARD_BACKWARD = ("C1", "C2")
+FACTORS = ("BP", "BH", "CH", "CP")
+MATRICES = ("B", "C", *FORWARD_BACKWARD, *FACTORS)
 
 CLIP = -1e-4
 """Where `clip_eigs` caps Re A (lindermanlab/S5, s5/ssm.py)."""
@@ -85,6 +104,7 @@ def find(catalog: Catalog) -> Iterator[Found]:
         else:
             continue
         if not module.has("P"):
+            names += tuple(name for name in MATRICES if module.has(name))
             yield LayerSite(module.name, {name: module.leaves[name] for name in names}, variant)
 
 
@@ -186,6 +206,63 @@ def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:
     return (bilinear, zoh) if source.site.variant == PAIRS else (zoh, bilinear)
 
 
+def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
+    """C and B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
+    return mimo_kernel(source, spectrum, _outputs(source), _inputs(source, spectrum))
+
+
+def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
+    """C; B stays, and must be the one that the kernel was made with."""
+    outputs = mimo_outputs(source, kernel, _inputs(source, kernel.spectrum))
+    return _stored_outputs(source, outputs)
+
+
+def reset_kernel(
+    source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
+) -> Mapping[str, Array]:
+    """C drawn as under `C_init = complex_normal`, the one that needs no HiPPO eigenvectors.
+
+    JAX draws both parts with variance 1/2, s5-pytorch a complex normal of variance 1/2.
+    """
+    deviation = np.sqrt(0.5) if source.site.variant == JAX else 0.5
+    return _stored_outputs(source, complex_normal(rng, _outputs(source).shape, deviation))
+
+
+def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
+    """(P, I), B_bar."""
+    if source.has("BP"):
+        B = read_complex(source, "BP") @ read_complex(source, "BH").T
+    else:
+        B = read_complex(source, "B")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return discretized_input(spectrum).T * B
+
+
+def _outputs(source: LayerSource) -> Complexes:
+    """(O, P), C; (2 O, P) with the backward pass below."""
+    if source.has("C1"):
+        return np.concatenate([read_complex(source, role) for role in FORWARD_BACKWARD])
+    if source.has("CP"):
+        C = read_complex(source, "CH").T @ read_complex(source, "CP")
+    else:
+        C = read_complex(source, "C")
+    passes = 2 if C.shape[1] == 2 * source.shape("log_step")[0] else 1
+    return np.concatenate(np.split(C, passes, axis=1))
+
+
+def _stored_outputs(source: LayerSource, outputs: Complexes) -> dict[str, Array]:
+    if source.has("CP"):
+        raise SchemeError(
+            f"{printable(source.name)} stores C as a product of two factors, which is not written"
+        )
+    if source.has("C1"):
+        halves = zip(FORWARD_BACKWARD, np.split(outputs, 2), strict=True)
+        return under(source, {role: as_stored(source, role, half) for role, half in halves})
+    passes = outputs.shape[0] // source.shape("C")[0]
+    C = np.concatenate(np.split(outputs, passes), axis=1)
+    return under(source, {"C": as_stored(source, "C", C)})
+
+
 FAMILY = Family(
     id="s5",
     title="S5",
@@ -199,4 +276,7 @@ FAMILY = Family(
     write=write,
     known_inits=("s5-hippo",),
     discretizations=(Discretization.ZOH, Discretization.BILINEAR),
+    read_kernel=read_kernel,
+    write_kernel=write_kernel,
+    reset_kernel=reset_kernel,
 )

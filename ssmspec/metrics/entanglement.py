@@ -13,6 +13,7 @@ import numpy as np
 
 from ssmspec.arrays import Complexes
 from ssmspec.metrics.base import COMPLEX, DIAGONAL, SEVERAL_CHANNELS, Aggregate, Context, Metric
+from ssmspec.quantiles import quantile
 from ssmspec.report import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS
@@ -52,7 +53,7 @@ def entanglement(layer: LayerSpectrum, _: Context) -> float | NotApplicable:
     varies = (spread_omega >= CONSTANT) & (spread_decay >= CONSTANT)
     correlation = np.zeros(covariance.shape)
     np.divide(covariance, spread_omega * spread_decay, out=correlation, where=varies)
-    return float(np.quantile(np.minimum(np.square(correlation), 1.0), 0.5))
+    return quantile(np.minimum(np.square(correlation), 1.0), 0.5)
 
 
 def damping_ratio_median(layer: LayerSpectrum, _: Context) -> float | NotApplicable:
@@ -64,7 +65,7 @@ def damping_ratio_median(layer: LayerSpectrum, _: Context) -> float | NotApplica
     moving = natural > 0.0
     if not moving.any():
         return NotApplicable("every mode is an integrator, which has no damping ratio")
-    return float(np.quantile(layer.decay[moving] / natural[moving], 0.5))
+    return quantile(layer.decay[moving] / natural[moving], 0.5)
 
 
 METRICS = (

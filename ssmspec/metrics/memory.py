@@ -65,8 +65,9 @@ def timescale_coverage(layer: LayerSpectrum, context: Context) -> float | NotApp
     octaves = (context.length - 1).bit_length()
     if not octaves:
         return NotApplicable("a sequence of one sample spans no octave of time")
-    found = np.unique(time_octaves(layer.decay[layer.stable]))
-    return np.count_nonzero((found >= 0) & (found < octaves)) / octaves
+    reached = time_octaves(layer.decay[layer.stable])
+    within = reached[(reached >= 0) & (reached < octaves)]
+    return np.count_nonzero(np.bincount(within, minlength=octaves)) / octaves
 
 
 def _time_constant(layer: LayerSpectrum, level: float) -> float | NotApplicable:

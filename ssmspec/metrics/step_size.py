@@ -6,11 +6,10 @@ selective families it depends on the input; what is measured is the nominal valu
 
 from __future__ import annotations
 
-import numpy as np
-
 from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import STEP_SIZE, Aggregate, Context, Metric
+from ssmspec.quantiles import quantile
 from ssmspec.report import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TIME_PER_SAMPLE
@@ -30,7 +29,7 @@ def step_size_min(layer: LayerSpectrum, _: Context) -> float:
 
 def step_size_median(layer: LayerSpectrum, _: Context) -> float:
     """Median step size, time/sample."""
-    return float(np.quantile(step_sizes(layer), 0.5))
+    return quantile(step_sizes(layer), 0.5)
 
 
 def step_size_max(layer: LayerSpectrum, _: Context) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssmspec.quantiles import quantile
 from ssmspec.report import Level, Measured
 from ssmspec.rules.base import Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number
@@ -41,8 +42,8 @@ def _lost_spread(evidence: Evidence, threshold: float) -> Fired | None:
         return None
     # A softplus far below zero underflows to 0: log of the least float64 keeps it finite.
     log_dt = np.log(np.maximum(spectrum.dt, np.finfo(np.float64).tiny))
-    low, high = np.quantile(log_dt, (0.25, 0.75))
-    spread, median = float(high - low), float(np.quantile(spectrum.dt, 0.5))
+    spread = quantile(log_dt, 0.75) - quantile(log_dt, 0.25)
+    median = quantile(spectrum.dt, 0.5)
     if spread >= threshold or median <= LARGE_STEP:
         return None
     shown, limit = compared(spread, threshold)

@@ -21,6 +21,7 @@ import numpy as np
 
 from ssmspec.arrays import Complexes, Floats
 from ssmspec.errors import UsageError
+from ssmspec.quantiles import row_quantiles
 from ssmspec.reading import Discretization
 from ssmspec.schemes.options import DEFAULTS, Knobs, SchemeOptions
 from ssmspec.spectrum import Symmetry, bilinear_to_log_poles, zoh_to_log_poles
@@ -196,7 +197,7 @@ class Scheme:
             if self.kind is Kind.CONTINUOUS and dt is not None:
                 yield _discretize(built, dt, discretization)
             elif decay is not None:
-                yield -np.quantile(decay, 0.5, axis=1, keepdims=True) + 1j * built.imag
+                yield -row_quantiles(decay, 0.5)[:, None] + 1j * built.imag
 
     def _build(self, request: Request) -> Complexes:
         shape = (request.channels, request.modes)

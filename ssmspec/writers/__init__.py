@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.writers import csv_report, json_report, text
+from ssmspec.report import Report
+from ssmspec.writers import csv_report, json_report, markdown, text
 from ssmspec.writers.base import Page, Writer
 
-WRITERS: Registry[Writer] = Registry(
+WRITERS: Registry[Writer[Report]] = Registry(
     "format",
     "ssmspec.writers",
-    (text.WRITER, json_report.WRITER, csv_report.WRITER),
+    (text.WRITER, json_report.WRITER, csv_report.WRITER, markdown.WRITER),
     key=lambda writer: writer.id,
 )
 

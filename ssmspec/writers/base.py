@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from ssmspec.report import Report
+Subject = TypeVar("Subject")
+"""What is written: a `Report`, a `Comparison`, a `SchemeComparison` or a `Sweep`."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Writer:
-    """One report format.
+class Writer(Generic[Subject]):
+    """One format of one kind of report.
 
     Attributes:
         id: the name `--format` takes.
@@ -40,4 +42,4 @@ class Writer:
 
     id: str
     title: str
-    render: Callable[[Report, Page], str]
+    render: Callable[[Subject, Page], str]

@@ -6,17 +6,16 @@ then notes with their codes, what was assumed, what was skipped, and the next co
 
 from __future__ import annotations
 
-import io
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from rich.console import Console
 from rich.text import Text
 
 from ssmspec.naming import printable
 from ssmspec.report import Finding, Level, Measured, Outcome, Report, Verdict
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.console import NAMES_SHOWN, hanging, skipped_lines, titled, to_text
 from ssmspec.writers.formatting import significant
 from ssmspec.writers.text_tables import collapse, decay_table, frequency_table
 from ssmspec.writers.words import (
@@ -31,28 +30,11 @@ from ssmspec.writers.words import (
 _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 _LEVEL_STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 _LEVEL_WORD = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
-_NAMES_SHOWN = 6
-GLUE = "\ue000"
-"""Stands for a space that no line may break at while a text is wrapped."""
 
 
 def render(report: Report, page: Page) -> str:
     """The whole report as text; ANSI styles only where the page has color."""
-    target = io.StringIO()
-    console = Console(
-        file=target,
-        width=page.width or 1_000_000,
-        force_terminal=page.color,
-        no_color=not page.color,
-        color_system="standard" if page.color else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        soft_wrap=page.width is None,
-    )
-    for line in _lines(report, page):
-        console.print(line)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
+    return to_text(_lines(report, page), page)
 
 
 def _lines(report: Report, page: Page) -> Iterator[Text]:
@@ -63,8 +45,8 @@ def _lines(report: Report, page: Page) -> Iterator[Text]:
     yield from _findings(report, page, _labels(report, page)[0])
     if page.verbose:
         yield from _every_metric(report)
-    yield from _list("assumed", report.assumptions, page)
-    yield from _skipped(report, page)
+    yield from titled("assumed", report.assumptions, page)
+    yield from skipped_lines(report.skipped, page)
     yield from _next_steps(report, page)
 
 
@@ -137,7 +119,7 @@ def _findings(report: Report, page: Page, labels: Mapping[str, str]) -> Iterator
         where = _where(group, worst, labels, page)
         label = f"{code} {_LEVEL_WORD[level]}"
         text = Text(f"{where}: {worst.message}")
-        yield from _hanging(Text(f"{label:<16}", style=_LEVEL_STYLE[level]), text, page)
+        yield from hanging(Text(f"{label:<16}", style=_LEVEL_STYLE[level]), text, page)
 
 
 def _excess(finding: Finding) -> float:
@@ -156,7 +138,7 @@ def _where(group: list[Finding], worst: Finding, labels: Mapping[str, str], page
         where = f"{'both' if len(group) == 2 else f'all {len(group)}'} layers"
     else:
         where = f"{len(group)} of {len(labels)} layers"
-        if page.width is None or page.verbose or len(names) <= _NAMES_SHOWN:
+        if page.width is None or page.verbose or len(names) <= NAMES_SHOWN:
             where += f" ({', '.join(names)})"
     alike = all(finding.message == worst.message for finding in group)
     return where if alike else f"{where}, most in {most}"
@@ -188,29 +170,6 @@ def _metric_line(key: str, outcome: Outcome, note: str = "") -> Text:
     return Text.assemble(f"  {key:<24} {'-':>12} ", (f"not applicable: {outcome.reason}", "dim"))
 
 
-def _list(title: str, items: Iterable[str], page: Page) -> Iterator[Text]:
-    shown = list(items)
-    if not shown:
-        return
-    yield Text()
-    for i, item in enumerate(shown):
-        label = f"{title:<9}" if i == 0 else " " * 9
-        yield from _hanging(Text(label, style="dim"), Text(printable(item)), page)
-
-
-def _skipped(report: Report, page: Page) -> Iterator[Text]:
-    by_reason: dict[str, list[str]] = {}
-    for entry in report.skipped:
-        by_reason.setdefault(entry.reason, []).append(printable(entry.name))
-    items = []
-    for reason, names in by_reason.items():
-        shown = names
-        if page.width is not None and not page.verbose and len(names) > _NAMES_SHOWN:
-            shown = [*names[:_NAMES_SHOWN], f"and {len(names) - _NAMES_SHOWN} more"]
-        items.append(f"{', '.join(shown)}: {reason}")
-    yield from _list("skipped", items, page)
-
-
 def _next_steps(report: Report, page: Page) -> Iterator[Text]:
     command = f"ssmspec analyze {shlex.quote(printable(report.checkpoint.path))}"
     if report.sequence_length is not None:
@@ -220,21 +179,7 @@ def _next_steps(report: Report, page: Page) -> Iterator[Text]:
         steps.append(f"{command} --seq-len L   measures memory against the sequence")
     if report.layers and not page.verbose:
         steps.append(f"{command} --verbose   prints every metric")
-    yield from _list("next", steps, page)
-
-
-def _hanging(label: Text, body: Text, page: Page) -> Iterator[Text]:
-    """A label and a text whose further lines are indented under its first."""
-    if page.width is None:
-        yield Text.assemble(label, body)
-        return
-    room = max(24, page.width - len(label.plain))
-    console = Console(width=room, file=io.StringIO())
-    glued = Text(body.plain.replace(" %", GLUE + "%"))  # a number and its sign stay together
-    for i, line in enumerate(glued.wrap(console, room)):
-        line.rstrip()
-        line.plain = line.plain.replace(GLUE, " ")
-        yield Text.assemble(label if i == 0 else " " * len(label.plain), line)
+    yield from titled("next", steps, page)
 
 
 WRITER = Writer("text", "for a person: plain in a pipe, styled in a terminal", render)

@@ -142,7 +142,7 @@ def collapse(rows: Rows) -> tuple[list[tuple[str, LayerReport]], int]:
     shown: list[tuple[str, LayerReport]] = []
     hidden = 0
     for members in kinds.values():
-        middle = _median_layer([layer for _, layer in members])
+        middle = median_layer([layer for _, layer in members])
         far = sorted(
             ((_distance(layer, middle), i) for i, (_, layer) in enumerate(members)), reverse=True
         )
@@ -180,7 +180,7 @@ def _distance(layer: LayerReport, middle: LayerReport) -> float:
     return max([*distances, float(missing)], default=0.0)
 
 
-def _median_layer(layers: Sequence[LayerReport]) -> LayerReport:
+def median_layer(layers: Sequence[LayerReport]) -> LayerReport:
     """A layer whose every number is the median over layers, for the line that stands for many."""
     first = layers[0]
     numbers = [_numbers(layer) for layer in layers]
