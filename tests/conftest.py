@@ -4,6 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from ssmspec.checkpoints.memory import MemoryCheckpoint
+from ssmspec.families import find_layers
+from ssmspec.families.base import LayerSource
+from ssmspec.families.catalog import Catalog
+from ssmspec.reading import Reading
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "checkpoints"
 
 
@@ -13,3 +19,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real checkpoints are not beside this checkout (../shared/checkpoints)")
     return SHARED
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open a checkpoint with a `--map` page: (layers, sources, skipped)."""
+
+    def open_with(page, tensors, **reading):
+        path = tmp_path / "page.toml"
+        path.write_text(page)
+        checkpoint = MemoryCheckpoint(tensors) if isinstance(tensors, dict) else tensors
+        told = Reading(layout=path, **reading)
+        layers, skipped = find_layers(Catalog(checkpoint), told)
+        sources = [LayerSource(checkpoint, layer.site, told) for layer in layers]
+        return layers, sources, skipped
+
+    return open_with
