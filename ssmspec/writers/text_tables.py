@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -24,7 +25,9 @@ Rows = Sequence[tuple[str, LayerReport]]
 MANY = 16
 """More layers of one kind than this are collapsed to their median and their outliers."""
 OUTLIER_TOLERANCE = 0.15
-"""Heuristic: relative distance from the median at which a layer is shown by itself."""
+"""Heuristic: least relative distance from the median at which a layer is shown by itself."""
+OUTLIER_SPREADS = 8.0
+"""Heuristic: and the least distance in median absolute deviations, about 5 standard deviations."""
 OUTLIERS_SHOWN = 12
 
 
@@ -131,8 +134,7 @@ def _last(profile: Sequence[float]) -> int:
 def collapse(rows: Rows) -> tuple[list[tuple[str, LayerReport]], int]:
     """Many layers of one kind as their outliers and one line of medians; and how many are hidden.
 
-    A layer is an outlier where one of its headline numbers is farther from the median of its kind
-    than `OUTLIER_TOLERANCE` of it. Outliers come first, farthest first.
+    Outliers stand in the order of the file, and at most `OUTLIERS_SHOWN` of a kind.
     """
     if len(rows) <= MANY:
         return list(rows), 0
@@ -142,16 +144,16 @@ def collapse(rows: Rows) -> tuple[list[tuple[str, LayerReport]], int]:
     shown: list[tuple[str, LayerReport]] = []
     hidden = 0
     for members in kinds.values():
-        middle = median_layer([layer for _, layer in members])
-        far = sorted(
-            ((_distance(layer, middle), i) for i, (_, layer) in enumerate(members)), reverse=True
-        )
-        outliers = sorted(i for d, i in far[:OUTLIERS_SHOWN] if d > OUTLIER_TOLERANCE)
+        layers = [layer for _, layer in members]
+        middle = median_layer(layers)
+        reach = _reach(layers, middle)
+        far = sorted(((_distance(layer, middle, reach), i) for i, layer in enumerate(layers)))[::-1]
+        outliers = sorted(i for d, i in far[:OUTLIERS_SHOWN] if d > 1.0)
         if len(members) - len(outliers) < 3:
             shown += members
             continue
         shown += [members[i] for i in outliers]
-        alike = sum(d <= OUTLIER_TOLERANCE for d, _ in far)
+        alike = sum(d <= 1.0 for d, _ in far)
         hidden += len(members) - len(outliers) - alike
         shown.append((f"{alike} alike", middle))
     return shown, hidden
@@ -162,22 +164,34 @@ def _numbers(layer: LayerReport) -> dict[str, float]:
 
 
 _HEADLINE = (
-    "step_size_min", "step_size_max", "time_constant_median", "time_constant_p05",
+    "time_constant_median", "time_constant_p05",
     "time_constant_p95", "coverage", "spectral_flatness", "aliased_fraction", "entanglement",
     "frequency_w1", "unstable_fraction", "memoryless_fraction",
 )  # fmt: skip
 
 
-def _distance(layer: LayerReport, middle: LayerReport) -> float:
-    """Largest relative distance of a headline number; shares near 0 are compared absolutely."""
+def _reach(layers: Sequence[LayerReport], middle: LayerReport) -> dict[str, float]:
+    """How far from its median a headline number may be before its layer stands by itself.
+
+    `OUTLIER_SPREADS` median absolute deviations, and at least `OUTLIER_TOLERANCE` of the number
+    (of 0.2 for a share near 0), so that the scatter of random draws is not news.
+    """
+    numbers = [_numbers(layer) for layer in layers]
+    reach = {}
+    for key, center in _numbers(middle).items():
+        if key in _HEADLINE:
+            spread = median(abs(n[key] - center) for n in numbers if key in n)
+            scale = max(abs(center), 0.2 if abs(center) <= 1 else 0.0)
+            reach[key] = max(OUTLIER_SPREADS * spread, OUTLIER_TOLERANCE * scale)
+    return reach
+
+
+def _distance(layer: LayerReport, middle: LayerReport, reach: Mapping[str, float]) -> float:
+    """Largest distance of a headline number from its median, in units of its reach."""
     mine, theirs = _numbers(layer), _numbers(middle)
-    distances = [
-        abs(mine[key] - theirs[key]) / max(abs(theirs[key]), 0.2 if abs(theirs[key]) <= 1 else 0.0)
-        for key in _HEADLINE
-        if key in mine and key in theirs and not key.startswith("step")
-    ]
-    missing = any((key in mine) != (key in theirs) for key in _HEADLINE)
-    return max([*distances, float(missing)], default=0.0)
+    if any((key in mine) != (key in theirs) for key in _HEADLINE):
+        return math.inf
+    return max((abs(mine[key] - theirs[key]) / reach[key] for key in reach), default=0.0)
 
 
 def median_layer(layers: Sequence[LayerReport]) -> LayerReport:
