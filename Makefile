@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests run in two processes; BLAS threads on top of them only wait for one another.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test check format samples docs clean
 

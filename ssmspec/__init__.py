@@ -16,31 +16,51 @@ from typing import TYPE_CHECKING, Any
 from ssmspec._version import __version__
 
 if TYPE_CHECKING:
+    from ssmspec.against_report import SchemeComparison
     from ssmspec.analysis import analyze, read_spectra
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
+    from ssmspec.comparison import against, compare
+    from ssmspec.comparison_report import Comparison
     from ssmspec.errors import SsmspecError
     from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
+    from ssmspec.reinit_report import Reinitialization
+    from ssmspec.reinitialization import reinit
     from ssmspec.report import Report
+    from ssmspec.schemes import SchemeOptions
+    from ssmspec.sensitivity import sweep
+    from ssmspec.sensitivity_report import Sweep
     from ssmspec.spectrum import LayerSpectrum
 
 __all__ = [
     "Checkpoint",
+    "Comparison",
     "Discretization",
     "DtTransform",
     "LayerRate",
     "LayerSpectrum",
     "Reading",
+    "Reinitialization",
     "Report",
+    "SchemeComparison",
+    "SchemeOptions",
     "SsmspecError",
+    "Sweep",
     "__version__",
+    "against",
     "analyze",
+    "compare",
     "open_checkpoint",
     "read_spectra",
+    "reinit",
+    "sweep",
 ]
 
 _HOMES = {
     "analyze": "ssmspec.analysis",
     "read_spectra": "ssmspec.analysis",
+    "against": "ssmspec.comparison",
+    "compare": "ssmspec.comparison",
+    "sweep": "ssmspec.sensitivity",
     "Checkpoint": "ssmspec.checkpoints",
     "open_checkpoint": "ssmspec.checkpoints",
     "SsmspecError": "ssmspec.errors",
@@ -49,6 +69,12 @@ _HOMES = {
     "LayerRate": "ssmspec.reading",
     "Reading": "ssmspec.reading",
     "Report": "ssmspec.report",
+    "reinit": "ssmspec.reinitialization",
+    "Reinitialization": "ssmspec.reinit_report",
+    "SchemeOptions": "ssmspec.schemes",
+    "Comparison": "ssmspec.comparison_report",
+    "SchemeComparison": "ssmspec.against_report",
+    "Sweep": "ssmspec.sensitivity_report",
     "LayerSpectrum": "ssmspec.spectrum",
 }
 

@@ -39,7 +39,7 @@ class Movement(StrEnum):
 
     CLOSER = "closer"
     FURTHER = "further"
-    AS_FAR = "as far"
+    AS_FAR = "about as far"
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,13 @@ from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.base import Family
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.lookalikes import describe
+from ssmspec.families.precision import Rounding
+from ssmspec.kernel import Kernel
 from ssmspec.metrics import METRICS, combine, measure_layer
 from ssmspec.metrics.base import Context
 from ssmspec.metrics.initialization import drift
+from ssmspec.metrics.kernel_energy import row_stride_of
+from ssmspec.metrics.kernel_lags import lag_profile
 from ssmspec.metrics.profiles import power_profile, timescale_profile
 from ssmspec.naming import did_you_mean, printable
 from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
@@ -31,6 +35,7 @@ from ssmspec.report import (
     CheckpointSummary,
     Finding,
     LayerReport,
+    NotApplicable,
     Report,
     Skipped,
 )
@@ -41,6 +46,8 @@ from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 REFERENCE_MODES = 65_536
 """A larger layer's DFouT reference has fewer channels; its numbers no longer depend on them."""
+
+NOT_READ = NotApplicable("B and C were not read")
 
 
 class HasStateDict(Protocol):
@@ -61,6 +68,8 @@ class ReadingOptions(TypedDict, total=False):
     seq_len: int | None
     sample_rate: float | None
     layer_rates: tuple[LayerRate, ...]
+    row_stride: int | None
+    resample: float | None
     layers: str | None
     family: str | None
     discretization: Discretization | None
@@ -136,10 +145,13 @@ def analyze(
             if isinstance(spectrum, Skipped):
                 skipped += (spectrum,)
             else:
-                report, fired = measure(layer.family, spectrum, chosen)
+                kernel = layer.read_kernel(checkpoint, chosen, spectrum)
+                chosen, told = _with_row_stride(chosen, kernel)
+                rounding = layer.rounding(checkpoint, chosen, spectrum)
+                report, fired = measure(layer.family, spectrum, chosen, kernel, rounding)
                 layers.append(report)
                 findings += fired
-                assumptions |= dict.fromkeys(spectrum.assumptions)
+                assumptions |= dict.fromkeys((*spectrum.assumptions, *told))
             if progress is not None:
                 progress(done, len(found))
         return Report(
@@ -168,16 +180,38 @@ def analyze(
 
 
 def measure(
-    family: Family, spectrum: LayerSpectrum, reading: Reading
+    family: Family,
+    spectrum: LayerSpectrum,
+    reading: Reading,
+    kernel: Kernel | NotApplicable = NOT_READ,
+    rounding: Rounding | None = None,
 ) -> tuple[LayerReport, tuple[Finding, ...]]:
     """Everything that is said of one layer: its metrics, its profiles and the rules that fired."""
     context = Context(
         sequence_length=reading.seq_len,
         sample_rate=reading.rate_of(spectrum.name),
         references=initial_spectra(family, spectrum),
+        kernel=None if isinstance(kernel, NotApplicable) else kernel,
+        no_kernel=kernel.reason if isinstance(kernel, NotApplicable) else "",
+        row_stride=reading.row_stride,
+        resample=reading.resample,
     )
     report = layer_report(spectrum, family.title, context)
-    return report, tuple(judge(Evidence(spectrum, report, context)))
+    return report, tuple(judge(Evidence(spectrum, report, context, rounding)))
+
+
+def _with_row_stride(
+    reading: Reading, kernel: Kernel | NotApplicable
+) -> tuple[Reading, tuple[str, ...]]:
+    """The reading with the row stride that the kernel's comb shows, where none is known yet."""
+    if reading.row_stride is not None or isinstance(kernel, NotApplicable):
+        return reading, ()
+    stride = row_stride_of(kernel, reading.seq_len)
+    if stride is None:
+        return reading, ()
+    name = printable(kernel.spectrum.name)
+    told = f"a row stride of {stride} samples is read off the comb of the kernel of {name}"
+    return replace(reading, row_stride=stride), (f"{told} (--row-stride changes it)",)
 
 
 def layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> LayerReport:
@@ -194,7 +228,14 @@ def layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> Layer
         metrics=measure_layer(spectrum, context),
         power=power_profile(spectrum),
         timescales=timescale_profile(spectrum),
+        lags=_lags(context),
     )
+
+
+def _lags(context: Context) -> tuple[float, ...]:
+    if context.kernel is None or context.sequence_length is None:
+        return ()
+    return lag_profile(context.kernel, context.sequence_length)
 
 
 def chosen_reading(reading: Reading | None, options: ReadingOptions) -> Reading:

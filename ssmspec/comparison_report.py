@@ -259,12 +259,17 @@ class TensorComparison:
 
     @property
     def changed(self) -> tuple[TensorDifference, ...]:
-        """Tensors of one shape whose values differ."""
-        return tuple(d for d in self.differences if d.values and d.values.elements)
+        """Tensors that both sides have, whose values or shapes differ."""
+        return tuple(
+            difference
+            for difference in self.differences
+            if difference.change is Change.SHAPE
+            or (difference.values is not None and difference.values.elements > 0)
+        )
 
     @property
     def only_state_space_changed(self) -> bool:
-        """Values changed, only in parameters of state-space layers, though others could have."""
+        """Something changed, only in parameters of state-space layers, though others are there."""
         changed = self.changed
         others = self.matched - self.state_space
         return bool(changed) and others > 0 and all(d.layer is not None for d in changed)

@@ -33,6 +33,10 @@ class DtTransform(StrEnum):
     SOFTPLUS = "softplus"
 
 
+SHORTEST_ROW = 6
+"""Samples of the shortest row stride: with fewer, every lag lies within 2 of a multiple."""
+
+
 @dataclass(frozen=True)
 class LayerRate:
     """A sample rate in hertz for the layers whose name fits a glob."""
@@ -49,6 +53,8 @@ class Reading:
         seq_len: sequence length L in samples.
         sample_rate: rate of the model's input in hertz.
         layer_rates: rates of single layers, for models that change rate; the last match wins.
+        row_stride: samples from one row of an image to the next, where a sequence is one.
+        resample: how many times lower the sample rate of a coming run is, above 1.
         layers: glob that selects layers by name.
         family: id of the only family to look for.
         discretization: `ZOH` or `BILINEAR`, for families that can be either.
@@ -59,6 +65,8 @@ class Reading:
     seq_len: int | None = None
     sample_rate: float | None = None
     layer_rates: tuple[LayerRate, ...] = ()
+    row_stride: int | None = None
+    resample: float | None = None
     layers: str | None = None
     family: str | None = None
     discretization: Discretization | None = None
@@ -68,6 +76,16 @@ class Reading:
     def __post_init__(self) -> None:
         if self.seq_len is not None and self.seq_len < 1:
             raise UsageError(f"the sequence length must be at least 1 sample, got {self.seq_len}")
+        if self.row_stride is not None and self.row_stride < SHORTEST_ROW:
+            raise UsageError(
+                f"the row stride must be at least {SHORTEST_ROW} samples, because what lies within "
+                f"2 of a multiple is counted; got {self.row_stride}"
+            )
+        if self.resample is not None and not (math.isfinite(self.resample) and self.resample > 1):
+            raise UsageError(
+                f"the resampling factor says how many times lower the rate is and must be above 1, "
+                f"got {self.resample}"
+            )
         rates = [("the sample rate", self.sample_rate)]
         rates += [(f"the rate of layers {r.glob!r}", r.sample_rate) for r in self.layer_rates]
         for what, rate in rates:

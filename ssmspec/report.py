@@ -110,6 +110,8 @@ class LayerReport:
             layer of real poles.
         timescales: share of the time constants by octave, [1, 2), [2, 4), ... samples; the first
             entry is what lies below 1 sample.
+        lags: share of the kernel's energy by octave of lag, 0, [1, 2), [2, 4), ... up to L; empty
+            where there is no kernel or no L.
     """
 
     name: str
@@ -123,6 +125,7 @@ class LayerReport:
     metrics: Mapping[str, Outcome]
     power: tuple[float, ...] = ()
     timescales: tuple[float, ...] = ()
+    lags: tuple[float, ...] = ()
 
     def value(self, metric: str) -> float | None:
         """The number of a metric, or None when it is not applicable or not a number."""

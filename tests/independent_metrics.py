@@ -70,7 +70,26 @@ def measure(A, dt, length, initial_A):
         "entanglement": entanglement(channels),
         "init_scheme": min(drifts, key=drifts.get),
         "init_drift": min(drifts.values()),
+        "redundant_mode_fraction": sum(map(redundant, channels)) / count,
     }
+
+
+def redundant(channel):
+    """How many modes of a channel have another one, or its conjugate, nearer than 0.05."""
+    poles = [cmath.exp(mode) for mode in channel]
+    return sum(
+        any(
+            min(distance(a, b), distance(a, b.conjugate())) < 0.05
+            for j, b in enumerate(poles)
+            if j != i
+        )
+        for i, a in enumerate(poles)
+    )
+
+
+def distance(a, b):
+    """Pseudo-hyperbolic."""
+    return abs(a - b) / abs(1 - a.conjugate() * b)
 
 
 def fold(angle):

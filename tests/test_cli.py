@@ -232,3 +232,19 @@ def test_version(capsys):
 
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"ssmspec {ssmspec.__version__}"
+
+
+def test_explain_covers_every_id_and_names_the_nearest(capsys):
+    from ssmspec.families import FAMILIES
+    from ssmspec.metrics import METRICS
+    from ssmspec.rules import RULES
+    from ssmspec.schemes import SCHEMES
+
+    for identifier in (*SCHEMES, *METRICS, *RULES, *FAMILIES):
+        assert run(["explain", identifier]) == 0
+        heading, *rest = capsys.readouterr().out.splitlines()
+        assert heading.startswith(identifier)
+        assert len("".join(rest)) > 80
+    assert run(["explain", "ali001"]) == 0
+    assert "dfout" in capsys.readouterr().out
+    assert "did you mean 'dfout'?" in fails(capsys, "explain", "dfuot")

@@ -124,18 +124,16 @@ def test_softplus_does_not_apply():
         FAMILY.read(source_of(layer(), Reading(dt_transform=DtTransform.SOFTPLUS)))
 
 
-def test_the_low_rank_kernel_of_the_same_version_is_skipped():
+def test_the_low_rank_kernel_of_the_same_version_is_another_family():
     tensors = {
         "kernel.kernel.log_dt": np.zeros(4),
         "kernel.kernel.inv_w_real": np.zeros((1, 3)),
         "kernel.kernel.w_imag": np.zeros((1, 3)),
         "kernel.kernel.P": np.zeros((1, 1, 3, 2)),
     }
-    layers, skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
-    assert not layers
-    (entry,) = skipped
-    assert entry.name == "kernel.kernel"
-    assert "low-rank" in entry.reason
+    (found,), skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
+    assert not skipped
+    assert (found.family.id, found.site.name) == ("s4-dplr", "kernel.kernel")
 
 
 def test_a_tied_layer_holds_one_a_and_refuses_a_grid_over_the_layer():

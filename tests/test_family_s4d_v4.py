@@ -177,17 +177,15 @@ def test_a_fast_real_mode_flips_its_sign_under_the_bilinear_rule():
     np.testing.assert_allclose(written["layer.kernel.A_real"], np.log(0.5))
 
 
-def test_the_low_rank_kernel_of_the_same_version_is_skipped(shared):
+def test_the_low_rank_kernel_of_the_same_version_is_another_family(shared):
     tensors = layer() | {"layer.kernel.P": np.zeros((1, 6, 3, 2))}
-    layers, skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
-    assert not layers
-    assert [entry.name for entry in skipped] == ["layer.kernel"]
-    assert "low-rank" in skipped[0].reason
+    (found,), skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
+    assert not skipped
+    assert (found.family.id, found.site.name) == ("s4-dplr", "layer.kernel")
     state = torch.load(shared / "s4_dplr_v4_ppg.pth", map_location="cpu", weights_only=True)
     layers, skipped = find_layers(Catalog(MemoryCheckpoint(state)), Reading())
-    assert not layers
-    assert skipped
-    assert all("low-rank" in entry.reason for entry in skipped)
+    assert not skipped
+    assert [found.family.id for found in layers] == ["s4-dplr"] * 4
 
 
 def test_a_tied_layer_holds_one_a_per_row():

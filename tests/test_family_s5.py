@@ -181,9 +181,9 @@ def test_tensors_that_do_not_fit_name_the_shape(tensors, expected):
 
 def test_a_low_rank_term_makes_it_another_family():
     tensors = jax_layer(hippo_n(8), steps(8), P=np.zeros(8, complex))
-    layers, skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
-    assert not layers
-    assert [entry.name for entry in skipped] == ["params.layers_0.seq"]
+    (found,), skipped = find_layers(Catalog(MemoryCheckpoint(tensors)), Reading())
+    assert not skipped
+    assert (found.family.id, found.site.name) == ("s4-dplr", "params.layers_0.seq")
 
 
 def test_parameters_that_are_not_finite_are_read_and_show():

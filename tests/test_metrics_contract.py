@@ -3,10 +3,12 @@
 import gc
 import tracemalloc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from ssmspec.kernel import LayerKernel
 from ssmspec.metrics import (
     METRICS,
     Aggregate,
@@ -20,13 +22,20 @@ from ssmspec.metrics import (
 from ssmspec.metrics.base import (
     ALIASABLE,
     COMPLEX,
+    DECAYING,
     DIAGONAL,
     FINITE,
+    KERNEL,
     KNOWN_INITIALIZATION,
+    RESAMPLE,
+    ROW_STRIDE,
     SEQUENCE_LENGTH,
     SEVERAL_CHANNELS,
     STABLE_MODE,
     STEP_SIZE,
+    SUMMABLE,
+    TIME_INVARIANT,
+    TRACTABLE,
 )
 from ssmspec.reading import Discretization
 from ssmspec.report import Direction, Measured, NotApplicable
@@ -39,7 +48,9 @@ IDS = [
     "frequency_w1", "discrepancy", "low_frequency_share", "time_constant_p05",
     "time_constant_median", "time_constant_p95", "memoryless_fraction", "undamped_fraction",
     "memory_ratio", "timescale_coverage", "damping_ratio_median", "entanglement", "init_scheme",
-    "init_drift",
+    "init_drift", "hinf_max", "dead_channel_fraction", "aliased_energy", "energy_horizon",
+    "locality", "stride_energy", "stride_energy_chance", "resampling_risk", "effective_order",
+    "redundant_mode_fraction", "dead_mode_fraction",
 ]  # fmt: skip
 
 
@@ -57,19 +68,35 @@ def layer(log_poles=None, dt=((0.1,), (0.2,)), **kind):
 
 
 HEALTHY = layer()
-KNOWN = Context(1024, None, {"s4d-lin": HEALTHY})
+KNOWN = Context(
+    1024,
+    None,
+    {"s4d-lin": HEALTHY},
+    kernel=LayerKernel(HEALTHY, np.array([[[1.0, 2.0], [1j, 1.0]]], dtype=complex)),
+    row_stride=32,
+    resample=2.0,
+)
+GROWING = layer([[0.1 + 1j, -0.2 + 2j], [-0.3 + 1.5j, -0.1 + 3j]])
+UNKNOWN_LENGTH = replace(KNOWN, sequence_length=None)
 
 # What each requirement is missing from, and a word of the reason it then gives.
 BROKEN = {
     FINITE: (layer([[np.nan, -1 + 1j], [-1, -1]]), KNOWN, "NaN"),
     COMPLEX: (layer([[-1, -2], [-3, -4]], symmetry=Symmetry.REAL), KNOWN, "oscillate"),
     STEP_SIZE: (layer(dt=None), KNOWN, "no step size"),
-    SEQUENCE_LENGTH: (HEALTHY, Context(), "--seq-len"),
+    SEQUENCE_LENGTH: (HEALTHY, UNKNOWN_LENGTH, "--seq-len"),
     STABLE_MODE: (layer([[0.1 + 1j, 0.2 + 2j], [0.1, 0.2]]), KNOWN, "no mode is stable"),
     SEVERAL_CHANNELS: (layer([[-0.1 + 1j, -0.2 + 2j]], dt=[[0.1]]), KNOWN, "one channel"),
     DIAGONAL: (layer(structure=Structure.DPLR, symmetry=Symmetry.FULL), KNOWN, "DPLR"),
     ALIASABLE: (layer(discretization=Discretization.BILINEAR), KNOWN, "never aliases"),
     KNOWN_INITIALIZATION: (HEALTHY, Context(1024), "random"),
+    KERNEL: (HEALTHY, replace(KNOWN, kernel=None), "C is not in the file"),
+    DECAYING: (GROWING, KNOWN, "1 of 4 modes do not decay"),
+    SUMMABLE: (GROWING, UNKNOWN_LENGTH, "--seq-len"),
+    TRACTABLE: (layer(np.full((2, 2**17 + 1), -0.1 + 1j)), KNOWN, "too many"),
+    TIME_INVARIANT: (layer(selective=True), KNOWN, "depend on the input"),
+    ROW_STRIDE: (HEALTHY, replace(KNOWN, row_stride=None), "--row-stride"),
+    RESAMPLE: (HEALTHY, replace(KNOWN, resample=None), "--resample"),
 }
 NEEDS = [(metric, need) for metric in METRICS.values() for need in (FINITE, *metric.needs)]
 
@@ -119,7 +146,7 @@ def test_reasons_read_as_clauses(need):
     spectrum, context, _ = BROKEN[need]
     reason = need.missing(spectrum, context)
     assert not reason.endswith(".")
-    assert reason[0].islower() or reason[0].isdigit()
+    assert reason[0].islower() or reason[0].isdigit() or reason.startswith("C ")
     assert need.missing(HEALTHY, KNOWN) is None
 
 
@@ -129,7 +156,7 @@ def test_frequencies_are_in_hertz_where_the_rate_is_known():
     assert (cycles.unit, hertz.unit) == ("cycles/sample", "Hz")
     assert hertz.value == pytest.approx(16_000 * cycles.value)
     without = measure_layer(HEALTHY, KNOWN)
-    given = measure_layer(HEALTHY, Context(1024, 16_000.0, KNOWN.references))
+    given = measure_layer(HEALTHY, replace(KNOWN, sample_rate=16_000.0))
     assert {key for key in without if without[key] != given[key]} == {"largest_gap"}
 
 
@@ -219,7 +246,9 @@ def test_memory_is_in_proportion_to_the_modes(shape):
         tracemalloc.stop()
     assert peak < 110 * spectrum.log_poles.size
     refused = {key for key, outcome in outcomes.items() if isinstance(outcome, NotApplicable)}
-    assert refused == ({"entanglement"} if shape[0] == 1 else set())
+    without_kernel = {key for key, metric in METRICS.items() if KERNEL in metric.needs}
+    alone = {"entanglement", "redundant_mode_fraction"}
+    assert refused - without_kernel == (alone if shape[0] == 1 else set())
 
 
 def test_a_remembered_profile_does_not_keep_its_layer_alive():

@@ -110,7 +110,8 @@ def test_conjugates_count_once(spectrum, length):
     half = measure_layer(spectrum, context(length, start=start))
     full = measure_layer(completed(spectrum), context(length, start=completed(start)))
     outer = ("time_constant_p05", "time_constant_p95")
-    assert_same(half, full, leaving_out=outer)
+    # Beside a real pole its conjugate is a second mode at the same place.
+    assert_same(half, full, leaving_out=(*outer, "redundant_mode_fraction"))
 
     # A linear quantile interpolates between two order statistics, and doubling every value moves
     # it between the same two, or up to one of them.
@@ -169,7 +170,8 @@ def test_power_against_numerical_integration(spectrum, bins):
     expected = [
         integrate.quad(
             lambda theta: poisson_pair(theta, decay, omega).sum(),
-            a, b, points=np.unique(omega[(a + 1e-9 < omega) & (omega < b - 1e-9)]), epsabs=1e-11, limit=200,
+            a, b, points=np.unique(omega[(a + 1e-9 < omega) & (omega < b - 1e-9)]),
+            epsabs=1e-11, limit=200,
         )[0]
         for a, b in pairwise(edges)
     ]  # fmt: skip

@@ -326,13 +326,13 @@ def test_an_archive_with_64_bit_positions(tmp_path, plain):
 def test_a_directory_that_is_not_where_it_should_be_is_noticed(tmp_path, damage):
     content = save(tmp_path / "in.pth", {"a": torch.zeros(3)}).read_bytes()
     directory, end = content.index(b"PK\x01\x02"), content.index(b"PK\x06\x06")
-    last = content.rindex(b"PK\x01\x02")
+    name = content.rindex(b"PK\x01\x02") + 28  # the length of the last member's name
     path = tmp_path / "damaged.pth"
     path.write_bytes({
         "prefix": b"\0" + content,
         "entry": content[:directory] + b"PK\x01\x03" + content[directory + 4 :],
         "no end": content[:end],
-        "short entry": content[: last + 28] + bytes([content[last + 28] - 5]) + content[last + 29 :],
+        "short entry": content[:name] + bytes([content[name] - 5]) + content[name + 1 :],
     }[damage])  # fmt: skip
     with pytest.raises(CheckpointError, match="laid out in a way torch never writes"):
         checksums(StableFile.seen(path))

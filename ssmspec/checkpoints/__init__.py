@@ -9,7 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints import directory, foreign, npz, safetensors_file, sharded, torch_zip
+from ssmspec.checkpoints import (
+    directory,
+    foreign,
+    msgpack_file,
+    npz,
+    safetensors_file,
+    sharded,
+    torch_zip,
+)
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.files import read_head, shown, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
@@ -103,6 +111,12 @@ _SHARDED = Container(
 CONTAINERS: Registry[Container] = Registry(
     "container",
     "ssmspec.containers",
-    (safetensors_file.CONTAINER, npz.CONTAINER, torch_zip.CONTAINER, _SHARDED),
+    (
+        safetensors_file.CONTAINER,
+        npz.CONTAINER,
+        torch_zip.CONTAINER,
+        _SHARDED,
+        msgpack_file.CONTAINER,
+    ),
     key=lambda container: container.id,
 )

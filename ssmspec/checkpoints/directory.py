@@ -18,7 +18,7 @@ USUAL_NAMES = (
     "model.safetensors.index.json", "pytorch_model.bin.index.json",
     "model.safetensors", "pytorch_model.bin",
     "diffusion_pytorch_model.safetensors", "consolidated.safetensors",
-    "model.pt", "model.pth", "model.ckpt", "model.npz",
+    "model.pt", "model.pth", "model.ckpt", "model.npz", "flax_model.msgpack",
 )  # fmt: skip
 """What a model's weights are called by convention, the preferred first."""
 

@@ -59,7 +59,6 @@ def explain(path: Path, head: bytes) -> str | None:
     for what, advice, applies in (
         ("a web page, probably a download that failed", "download it again", _is_markup(head)),
         (_TENSORFLOW, _CONVERT, _is_tensorflow(path)),
-        ("a flax msgpack file", _CONVERT, _is_msgpack(head)),
         ("an ONNX model", "use the checkpoint it was exported from", _is_onnx(head)),
         ("a Python pickle", "unpickling runs code; save a state dict with torch.save or "
          "safetensors", head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"),
@@ -102,21 +101,6 @@ def _is_tensorflow(path: Path) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(_TABLE_FOOTER)))
         return file.read() == _TABLE_FOOTER
-
-
-def _is_msgpack(head: bytes) -> bool:
-    """A map whose first key is a short text, as flax writes a tree of parameters."""
-    if 0x81 <= head[0] <= 0x8F:
-        key = head[1:]
-    elif head[0] == 0xDE:
-        key = head[3:]
-    else:
-        return False
-    if key[:1] == b"\xd9":
-        length, text = key[1] if len(key) > 1 else 0, key[2:]
-    else:
-        length, text = (key[0] & 0x1F if key and 0xA1 <= key[0] <= 0xBF else 0), key[1:]
-    return 0 < length <= len(text) and text[:length].isascii()
 
 
 def _is_onnx(head: bytes) -> bool:

@@ -90,10 +90,10 @@ def _rewrite_file(
         if metadata:
             ranges = {name: (a - start, b - start) for name, (a, b) in source.offsets.items()}
             moved = copy.write(_header(source.tensors, ranges, {**source.metadata, **metadata}))
-            _copy_range(original, start, source.file.size, copy)
+            copy_range(original, start, source.file.size, copy)
         else:
             moved = start
-            _copy_range(original, 0, source.file.size, copy)
+            copy_range(original, 0, source.file.size, copy)
         for name, values in changes.items():
             copy.seek(moved + source.offsets[name][0] - start)
             copy.write(_encoded(values, source.tensors[name]))
@@ -207,7 +207,7 @@ def _encoded(values: Array, info: TensorInfo) -> bytes:
         raise CheckpointError(f"{printable(info.name)}: {error}") from None
 
 
-def _copy_range(source: BinaryIO, begin: int, end: int, target: BinaryIO) -> None:
+def copy_range(source: BinaryIO, begin: int, end: int, target: BinaryIO) -> None:
     """Append bytes [begin, end) of one file to another, by the system where it can."""
     target.flush()
     while begin < end:

@@ -9,7 +9,6 @@ it writes and never checks, stays that of the original.
 
 from __future__ import annotations
 
-import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ssmspec.arrays import Array
 from ssmspec.checkpoints.atomic import atomic_output
 from ssmspec.checkpoints.dtypes import DTYPES, encode
 from ssmspec.checkpoints.files import open_regular
+from ssmspec.checkpoints.rewrite import copy_range
 from ssmspec.checkpoints.torch_tensors import Storage, StoredTensor
 from ssmspec.checkpoints.torch_zip import TorchZipCheckpoint
 from ssmspec.checkpoints.zip_checksums import CRC, checksums
@@ -29,7 +29,7 @@ from ssmspec.errors import CheckpointError
 from ssmspec.naming import printable
 
 CHUNK = 1 << 22
-"""Bytes copied or patched at a time; a multiple of every element size, so that no element of a
+"""Bytes patched at a time; a multiple of every element size, so that no element of a
 storage is cut in two."""
 
 
@@ -81,7 +81,7 @@ def rewrite_torch(
         temporary.open("r+b") as copy,
     ):
         source.require_unchanged(original)
-        shutil.copyfileobj(original, copy, CHUNK)
+        copy_range(original, 0, source.size, copy)
         for storage, changed in patches.items():
             begin, size = _extent(checkpoint, storage)
             crc = CRC.pack(_apply(changed, copy, begin, size))

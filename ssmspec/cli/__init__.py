@@ -16,6 +16,10 @@ COULD_NOT_JUDGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to 1 unless the user set them: batches of small matrices gain nothing from BLAS threads, and
+on a busy machine those wait for one another ten times longer than they compute."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -25,7 +29,7 @@ def _version(wanted: bool) -> None:
 
 def build() -> typer.Typer:
     """The application with its commands; separate from `main` so that tests can invoke it."""
-    from ssmspec.cli import analyze, tables  # noqa: PLC0415 - after --version needs none of them
+    from ssmspec.cli import analyze, compare, explain, reinit, tables  # noqa: PLC0415
 
     app = typer.Typer(
         name="ssmspec",
@@ -43,7 +47,10 @@ def build() -> typer.Typer:
         """Read a state-space model's poles and say what it can and cannot hear."""
 
     app.command("analyze")(analyze.command)
+    app.command("compare")(compare.command)
+    app.command("reinit")(reinit.command)
     app.command("list")(tables.command)
+    app.command("explain")(explain.command)
     return app
 
 
@@ -53,6 +60,8 @@ def main() -> None:
     Exit codes: 0 good, 1 the gate failed, 2 could not judge. Whatever goes wrong, a crash never
     looks like a verdict.
     """
+    for variable in BLAS_THREADS:
+        os.environ.setdefault(variable, "1")
     sys.exit(run(sys.argv[1:]))
 
 

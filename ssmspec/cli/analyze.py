@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from ssmspec.cli.options import Checkpoint, Output, Session, reading_options, session_options
 from ssmspec.cli.output import deliver, page_for, progress_bar
-from ssmspec.errors import NoLayersError
+from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.naming import printable
 from ssmspec.reading import Reading
+from ssmspec.sensitivity_report import Knob
+
+if TYPE_CHECKING:
+    from ssmspec.writers import Page
+
+Progress: TypeAlias = Callable[[int, int], None]
+Rendered: TypeAlias = tuple[str, int]
+"""A report as text, and how many layers it measured."""
 
 
 @session_options
@@ -20,24 +30,79 @@ def command(
     reading: Reading,
     session: Session,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        str, typer.Option("--format", "-f", help="text, json or csv.", metavar="FORMAT")
+        str, typer.Option("--format", "-f", help="text, json, csv or markdown.", metavar="FORMAT")
     ] = "text",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="SCHEME",
+            help="Set each layer beside the one this initialization would give "
+            "(`ssmspec list schemes`).",
+            show_default=False,
+        ),
+    ] = None,
+    sweep: Annotated[
+        Knob | None,
+        typer.Option(
+            "--sweep",
+            metavar="KNOB",
+            help="Scale step sizes (dt), or decays at fixed angles (xi), from 1/16 to 16.",
+            show_default=False,
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every metric of every layer.")
     ] = False,
     output: Output = None,
 ) -> None:
     """Measure frequency coverage, aliasing, memory and entanglement, layer by layer."""
-    from ssmspec.analysis import analyze  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers import WRITERS  # noqa: PLC0415
-
-    writer = WRITERS.require(format)
+    if against is not None and sweep is not None:
+        raise UsageError("--against and --sweep make two different reports; give one of them")
+    page = page_for(output, verbose=verbose)
     with progress_bar("measuring", session) as advance:
-        report = analyze(checkpoint, reading, progress=advance)
-    text = writer.render(report, page_for(output, verbose=verbose))
+        if against is not None:
+            text, layers = _against(checkpoint, reading, against, format, page, advance)
+        elif sweep is not None:
+            text, layers = _sweep(checkpoint, reading, sweep, format, page, advance)
+        else:
+            text, layers = _analyze(checkpoint, reading, format, page, advance)
     deliver(text, output, session, inputs=(checkpoint,))
-    if not report.layers:
+    if not layers:
         raise NoLayersError(
             f"no state-space layer of {printable(str(checkpoint))} could be measured; "
             f"the report lists what was skipped and why"
         )
+
+
+def _analyze(
+    checkpoint: Path, reading: Reading, form: str, page: Page, advance: Progress
+) -> Rendered:
+    from ssmspec.analysis import analyze  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.writers import WRITERS  # noqa: PLC0415
+
+    writer = WRITERS.require(form)
+    report = analyze(checkpoint, reading, progress=advance)
+    return writer.render(report, page), len(report.layers)
+
+
+def _against(
+    checkpoint: Path, reading: Reading, scheme: str, form: str, page: Page, advance: Progress
+) -> Rendered:
+    from ssmspec.comparison import against  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.writers import AGAINST_WRITERS  # noqa: PLC0415
+
+    writer = AGAINST_WRITERS.require(form)
+    report = against(checkpoint, scheme, reading, progress=advance)
+    return writer.render(report, page), len(report.layers)
+
+
+def _sweep(
+    checkpoint: Path, reading: Reading, knob: Knob, form: str, page: Page, advance: Progress
+) -> Rendered:
+    from ssmspec.sensitivity import sweep  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.writers import SWEEP_WRITERS  # noqa: PLC0415
+
+    writer = SWEEP_WRITERS.require(form)
+    report = sweep(checkpoint, knob, reading, progress=advance)
+    return writer.render(report, page), len(report.layers)

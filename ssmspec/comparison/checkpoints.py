@@ -117,6 +117,7 @@ def compare(
         )
         tensors, tensor_notes = _tensors(side_a, side_b, progress)
         notes = (
+            *_taken_over(chosen_reading(reading, options), chosen),
             matching.assumption("layers"),
             *tensor_notes,
             *_differences_in_reading(side_a.report, side_b.report),
@@ -231,6 +232,16 @@ def _tensors(
     left_out = [side.optimizer_tensors for side in sides]
     note = f"{left_out[0]} tensors of optimizer state in A and {left_out[1]} in B are left out"
     return result, [matching.assumption("tensors"), note if any(left_out) else None]
+
+
+def _taken_over(given: Reading, used: Reading) -> Iterator[str]:
+    """What was read from a saved report because nobody gave it."""
+    for name, asked, found in (
+        ("sequence length", given.seq_len, used.seq_len),
+        ("sample rate", given.sample_rate, used.sample_rate),
+    ):
+        if asked != found:
+            yield f"the {name}, {found:g}, is taken from a saved report"
 
 
 def _differences_in_reading(a: Report, b: Report) -> Iterator[str]:

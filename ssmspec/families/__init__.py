@@ -6,13 +6,33 @@ from dataclasses import dataclass
 
 from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import CheckpointError, LayoutError, UsageError
-from ssmspec.families import lookalikes, lru, mamba, mamba2, s4_dplr, s4d, s4d_v3, s4d_v4, s5
+from ssmspec.families import (
+    attenuate,
+    dss,
+    gated_deltanet,
+    lookalikes,
+    lru,
+    mamba,
+    mamba2,
+    rg_lru,
+    rwkv,
+    s4_dplr,
+    s4d,
+    s4d_v3,
+    s4d_v4,
+    s5,
+    selective_diagonal,
+    stripedhyena,
+    vmamba,
+)
 from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.precision import Rounding, rounding_of
+from ssmspec.kernel import Kernel
 from ssmspec.naming import matches, natural_key, printable
 from ssmspec.reading import Reading
 from ssmspec.registry import Registry
-from ssmspec.report import Skipped
+from ssmspec.report import NotApplicable, Skipped
 from ssmspec.spectrum import LayerSpectrum
 
 FAMILIES: Registry[Family] = Registry(
@@ -25,8 +45,16 @@ FAMILIES: Registry[Family] = Registry(
         s4d.FAMILY,
         s5.FAMILY,
         lru.FAMILY,
+        dss.FAMILY,
+        attenuate.FAMILY,
+        stripedhyena.FAMILY,
         mamba.FAMILY,
+        vmamba.FAMILY,
+        selective_diagonal.FAMILY,
         mamba2.FAMILY,
+        gated_deltanet.FAMILY,
+        rg_lru.FAMILY,
+        rwkv.FAMILY,
     ),
     key=lambda family: family.id,
 )
@@ -53,6 +81,25 @@ class FoundLayer:
             return self.family.read(LayerSource(checkpoint, self.site, reading))
         except (LayoutError, CheckpointError) as error:
             return Skipped(self.site.name, f"looks like {self.family.title}, but {error}")
+
+    def read_kernel(
+        self, checkpoint: Checkpoint, reading: Reading, spectrum: LayerSpectrum
+    ) -> Kernel | NotApplicable:
+        """The kernel of a layer whose spectrum was read, or why it is not known."""
+        if spectrum.selective:
+            return NotApplicable("B, C and dt depend on the input")
+        if self.family.read_kernel is None:
+            return NotApplicable(f"how B and C are stored is not known for {self.family.title}")
+        try:
+            return self.family.read_kernel(LayerSource(checkpoint, self.site, reading), spectrum)
+        except (LayoutError, CheckpointError) as error:
+            return NotApplicable(str(error))
+
+    def rounding(
+        self, checkpoint: Checkpoint, reading: Reading, spectrum: LayerSpectrum
+    ) -> Rounding | None:
+        """How far the rounding of parameters below single precision moved the poles."""
+        return rounding_of(self.family, LayerSource(checkpoint, self.site, reading), spectrum)
 
 
 def find_layers(

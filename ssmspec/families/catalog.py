@@ -60,7 +60,8 @@ class Catalog:
     def children(self) -> Mapping[str, frozenset[str]]:
         """Module path -> names of its direct submodules, ancestors without tensors included."""
         found: dict[str, set[str]] = {}
-        for path in self.modules:
+        for module in self.modules:
+            path = module
             while path:
                 parent, _, child = path.rpartition(".")
                 siblings = found.setdefault(parent, set())

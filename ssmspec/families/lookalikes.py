@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ssmspec.families import mamba2, s4d_v4
+from ssmspec.families import s4d_v4
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.naming import printable
 from ssmspec.report import Skipped
 
 LATER = "not measured yet"
-DELTA = f"the decay is only part of its spectrum, {LATER}"
+NO_DT_BIAS = "its step-size projection has no bias, so there is no nominal step size"
+NO_GATE_BIAS = "the bias of its gate is not beside it, so there is no nominal decay"
 
 
 def _always(_: Module) -> bool:
@@ -82,30 +83,12 @@ def _ndim(module: Module, leaf: str) -> int:
     return len(module.shape(leaf) or ())
 
 
-def _pairs_of_modes(module: Module) -> bool:
-    """`A` (K, 2) beside `log_dt` (K,)."""
-    modes = module.shape("log_dt") or ()
-    return len(modes) == 1 and module.shape("A") == (*modes, 2)
-
-
-def _is_attenuate(module: Module) -> bool:
-    """C is (c_out, K); lrnnx's S5, with the same other names, stores (H, K, 2)."""
-    return _pairs_of_modes(module) and _ndim(module, "B") == 2 and _ndim(module, "C") == 2
-
-
 def _same_matrices(*leaves: str) -> Callable[[Module], bool]:
     def same(module: Module) -> bool:
         shapes = {module.shape(leaf) for leaf in leaves}
         return len(shapes) == 1 and _ndim(module, leaves[0]) == 2
 
     return same
-
-
-def _is_rwkv7(module: Module) -> bool:
-    """The decay's low-rank map: `w0` (1, 1, C), `w1` (C, r), `w2` (r, C)."""
-    bias, down, up = (module.shape(leaf) or () for leaf in ("w0", "w1", "w2"))
-    fits = len(down) == 2 and len(up) == 2 and bias[-1:] == down[:1] and up == down[::-1]
-    return fits and (_any_leaf("a0", "k_k", "r_k")(module) or "rwkv" in module.path.lower())
 
 
 def _projects_dt_without_bias(module: Module) -> bool:
@@ -128,9 +111,6 @@ STATE_MATRICES = (
 """Names a state matrix goes by; only together with a step size are they taken for one."""
 
 LOOKALIKES: tuple[Lookalike, ...] = (
-    Lookalike("dss", "DSS", LATER, ("W", "log_dt"), _any_leaf("Lambda", "Lambda_log_neg_re")),
-    Lookalike("attenuate", "aTENNuate", LATER, ("A", "log_dt"), _is_attenuate),
-    Lookalike("lrnnx-s5", "S5 of lrnnx", LATER, ("A", "log_dt"), _pairs_of_modes),
     Lookalike("centaurus", "Centaurus", LATER, ("log_delta", "A", "E")),
     Lookalike(
         "s7",
@@ -139,42 +119,9 @@ LOOKALIKES: tuple[Lookalike, ...] = (
         ("base_params",),
         lambda module: "x_proj" in module.submodules,
     ),
-    Lookalike("stripedhyena", "StripedHyena 1", LATER, ("poles", "residues")),
-    Lookalike("stripedhyena", "StripedHyena 2", LATER, ("log_poles", "residues")),
-    Lookalike(
-        "vmamba", "VMamba", f"several scans over a plane in one tensor, {LATER}", ("A_logs", "Ds")
-    ),
-    Lookalike(
-        "zamba",
-        "Zamba",
-        f"Mamba-1 heads stacked in one tensor, {LATER}",
-        ("A_log",),
-        _any_leaf("dt_proj_bias", "x_proj_weight"),
-    ),
-    Lookalike("selective-diagonal", "selective diagonal SSM", LATER, ("A_log", "Wdelta")),
+    Lookalike("vmamba-no-dt-bias", "VMamba", NO_DT_BIAS, ("A_logs", "Ds")),
     Lookalike("s6-tf", "Mamba-1 in TensorFlow", LATER, ("A_log",), _is_selective_tf),
-    Lookalike(
-        "gated-deltanet",
-        "Kimi delta attention",
-        DELTA,
-        ("A_log",),
-        lambda module: not {"f_a_proj", "f_proj"}.isdisjoint(module.submodules),
-    ),
-    Lookalike("gated-deltanet", "gated DeltaNet", DELTA, ("A_log",), mamba2.is_delta_rule),
-    Lookalike(
-        "gated-deltanet",
-        "gated linear attention",
-        DELTA,
-        ("A_log", "dt_bias"),
-        _ends_with("linear_attn", "self_attn", "attn"),
-    ),
-    Lookalike(
-        "mamba-no-dt-bias",
-        "Mamba-1",
-        "its step-size projection has no bias, so there is no nominal step size",
-        ("A_log",),
-        _projects_dt_without_bias,
-    ),
+    Lookalike("mamba-no-dt-bias", "Mamba-1", NO_DT_BIAS, ("A_log",), _projects_dt_without_bias),
     Lookalike(
         "mamba2-unproven",
         "like Mamba-2",
@@ -188,19 +135,11 @@ LOOKALIKES: tuple[Lookalike, ...] = (
         "so they are not recoverable without data",
         ("dt_bias", "B_bias", "C_bias"),
     ),
-    Lookalike("rg-lru", "RG-LRU", LATER, ("recurrent_param",)),
-    Lookalike("rg-lru", "RG-LRU in JAX", LATER, ("a_param",), _ends_with("rg_lru")),
-    Lookalike("rg-lru", "RG-LRU of lrnnx", LATER, ("a_log",)),
+    Lookalike("rg-lru-no-bias", "RG-LRU", NO_GATE_BIAS, ("recurrent_param",)),
+    Lookalike("rg-lru-no-bias", "RG-LRU in JAX", NO_GATE_BIAS, ("a_param",), _ends_with("rg_lru")),
+    Lookalike("rg-lru-no-bias", "RG-LRU of lrnnx", NO_GATE_BIAS, ("a_log",)),
     Lookalike(
         "l2ru", "L2RU", f"its poles depend on the input, {LATER}", ("alpha_log", "delta_bias")
-    ),
-    Lookalike("rwkv", "RWKV 4 to 6", LATER, ("time_decay",)),
-    Lookalike(
-        "rwkv",
-        "RWKV-7",
-        f"the decay is computed from the input, {LATER}",
-        ("w0", "w1", "w2"),
-        _is_rwkv7,
     ),
     Lookalike("mega", "Mega (moving average)", LATER, ("alpha", "delta", "beta", "gamma", "omega")),
     Lookalike(

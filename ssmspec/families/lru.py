@@ -6,11 +6,13 @@ tensor           shape   meaning
 `nu_log`         (N,)    decay = exp(nu_log) nat/sample: |pole_bar| < 1 by construction
 `theta_log`      (N,)    angle = exp(theta_log) rad/sample, unbounded; drawn from [0, 2 pi)
 `gamma_log`      (N,)    log of the input's normalization, sqrt(1 - |pole_bar|^2) at the start
+`B`, `C`         (N, I)  and (O, N): complex, or two tensors `B_re` and `B_im` (`C_re`, `C_im`)
 ===============  ======  ==================================================================
 
 The names are the same in JAX (minimal-LRU), torch (LRU-pytorch, lrnnx) and TensorFlow ports. All N
 poles are stored, without conjugates, and y = Re(C x): an angle above pi is the frequency
-2 pi - angle running the other way, not an alias. There is no step size.
+2 pi - angle running the other way, not an alias. There is no step size. The kernel is that of one
+system, Re(C diag(pole_bar^k) B_bar) with B_bar = exp(gamma_log) B.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ssmspec.arrays import Array, Floats
+from ssmspec.arrays import Array, Complexes, Floats
 from ssmspec.errors import LayoutError, SchemeError
 from ssmspec.families.base import (
     Family,
@@ -38,12 +40,23 @@ from ssmspec.families.diagonal import (
     require_writable,
     to_complex,
 )
+from ssmspec.families.residues import (
+    as_mimo,
+    as_stored,
+    complex_normal,
+    mimo_kernel,
+    mimo_outputs,
+    read_matrix,
+    under,
+)
+from ssmspec.kernel import Kernel, MimoKernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from ssmspec.units import TWO_PI
 
 ROLES = ("nu_log", "theta_log")
+MATRICES = ("gamma_log", "B", "B_re", "B_im", "C", "C_re", "C_im")
 
 SMALLEST_ANGLE = 1e-6
 """Angle 0 has no logarithm and is written as this, rad/sample: a period of 6 million samples."""
@@ -53,7 +66,7 @@ def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold both pole parameters directly."""
     for module in catalog:
         if module.has(*ROLES):
-            names = (*ROLES, *(name for name in ("gamma_log",) if module.has(name)))
+            names = (*ROLES, *(name for name in MATRICES if module.has(name)))
             yield LayerSite(module.name, {name: module.leaves[name] for name in names})
 
 
@@ -114,6 +127,65 @@ def _wrapped(angle: Floats) -> Floats:
         return np.where(angle <= np.pi, angle, angle - TWO_PI * np.ceil((angle - np.pi) / TWO_PI))
 
 
+def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
+    """C and B_bar = exp(gamma_log) B."""
+    return mimo_kernel(source, spectrum, _matrix(source, "C"), _inputs(source, spectrum))
+
+
+def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
+    """C; B stays, and must be the one that the kernel was made with."""
+    mimo = as_mimo(source, kernel)
+    outputs = mimo_outputs(source, mimo, _inputs(source, mimo.spectrum))
+    return _stored_outputs(source, outputs)
+
+
+def reset_kernel(
+    source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
+) -> Mapping[str, Array]:
+    """C with normal real and imaginary parts of variance 1/N each."""
+    shape = _matrix(source, "C").shape
+    return _stored_outputs(source, complex_normal(rng, shape, 1.0 / np.sqrt(shape[1])))
+
+
+def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
+    """(N, I), exp(gamma_log) B.
+
+    With poles other than the stored ones, gamma_log is the one that `write` stores beside them.
+    """
+    B = _matrix(source, "B")
+    if not source.has("gamma_log"):
+        return B
+    stored = read_real(source, "gamma_log")
+    if not np.array_equal(spectrum.log_poles, read(source).log_poles, equal_nan=True):
+        stored = _normalization(source, spectrum.decay[0])
+    if stored.size != B.shape[0]:
+        raise LayoutError(
+            f"{printable(source.name)}: B has {B.shape[0]} rows, gamma_log {stored.size} values"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return exp(stored).reshape(-1, 1) * B
+
+
+def _matrix(source: LayerSource, role: str) -> Complexes:
+    """B or C, from one complex tensor or from its two parts."""
+    parts = (f"{role}_re", f"{role}_im")
+    if source.has(role) or not all(map(source.has, parts)):
+        return read_matrix(source, role)
+    real, imag = (read_real(source, part) for part in parts)
+    if real.ndim != 2 or real.shape != imag.shape:
+        raise LayoutError(
+            f"{printable(source.name)}: {parts[0]} has shape {real.shape} and {parts[1]} "
+            f"{imag.shape}, expected two matrices of one shape"
+        )
+    return to_complex(real, imag)
+
+
+def _stored_outputs(source: LayerSource, outputs: Complexes) -> dict[str, Array]:
+    if source.has("C"):
+        return under(source, {"C": as_stored(source, "C", outputs)})
+    return under(source, {"C_re": outputs.real, "C_im": outputs.imag})
+
+
 FAMILY = Family(
     id="lru",
     title="LRU",
@@ -125,4 +197,7 @@ FAMILY = Family(
     read=read,
     write=write,
     discretizations=(Discretization.NATIVE,),
+    read_kernel=read_kernel,
+    write_kernel=write_kernel,
+    reset_kernel=reset_kernel,
 )

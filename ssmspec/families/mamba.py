@@ -8,6 +8,8 @@ tensor               shape          meaning
 `A_b_log`            (H, N)         Vim: the backward direction's A
 `dt_proj_b.bias`     (H,)           Vim v2: the backward direction's own step sizes
 `Dense_2.bias`       (H,)           flax auto-names: dt = softplus(.) + 1e-4
+`A_log`              (h, d, N)      Zamba: h heads of d channels, H = h d
+`dt_proj_bias`       (h, d)         Zamba: names with underscores, one projection a head
 ===================  =============  ======================================================
 
 The names hold for mamba_ssm, Hugging Face mamba, falcon_mamba and jamba (whose extra norms on dt
@@ -53,12 +55,17 @@ SHARED_DT = "shared dt"
 """Variant: two directions share one step size, so neither can change it alone."""
 FLAX = "flax"
 """Variant: auto-named flax layers."""
+HEADS = "heads"
+"""Variant: channels in heads, each with its own projections (Zamba)."""
 
 
 def find(catalog: Catalog) -> Iterator[Found]:
-    """Modules with a 2-D `A_log` and the bias of its dt projection, and their second direction."""
+    """Modules with `A_log` and the bias of its dt projection, and their second direction."""
     for module in catalog:
-        if "A_log" not in module.leaves or len(module.shape("A_log") or ()) != 2:
+        dimensions = len(module.shape("A_log") or ())
+        if dimensions == 3 and module.has("dt_proj_bias"):
+            yield _site(module, module.name, "A_log", "dt_proj_bias", HEADS)
+        if dimensions != 2:
             continue
         if module.has("dt_proj.bias"):
             yield from _directions(module)
@@ -94,30 +101,31 @@ def _site(module: Module, name: str, A_log: str, dt_bias: str, variant: str = ""
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(dt A), A = -exp(A_log), at dt = softplus(bias)."""
-    channels, _ = _shape(source)
-    require_shape(source, "dt_bias", (channels,))
+    shape = _shape(source)
     assumptions: tuple[str, ...] = (nominal_assumption(FAMILY.title),)
     if source.site.variant == FLAX:
         assumptions += (
             "auto-named flax layers: Dense_2 is taken as the step-size projection and "
             f"dt as softplus(.) + {FLAX_DT_FLOOR:g}",
         )
-    return real_spectrum(source, FAMILY.id, read_real(source, "A_log"), _dt(source), assumptions)
+    A_log = read_real(source, "A_log").reshape(shape)
+    return real_spectrum(source, FAMILY.id, A_log, _dt(source), assumptions)
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """A_log = log(decay / dt); the bias only where the step size changes."""
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, _shape(source))
     tensors = source.site.tensors
-    written: dict[str, Array] = {tensors["A_log"]: A_log}
+    written: dict[str, Array] = {tensors["A_log"]: A_log.reshape(source.shape("A_log"))}
     if not np.array_equal(dt, _dt(source)):
-        written[tensors["dt_bias"]] = _dt_to_bias(source, dt)
+        bias = _dt_to_bias(source, dt).reshape(source.shape("dt_bias"))
+        written[tensors["dt_bias"]] = bias
     return written
 
 
 def _dt(source: LayerSource) -> Floats:
     floor = FLAX_DT_FLOOR if source.site.variant == FLAX else 0.0
-    return softplus(read_real(source, "dt_bias"))[:, None] + floor
+    return softplus(read_real(source, "dt_bias")).reshape(-1, 1) + floor
 
 
 def _dt_to_bias(source: LayerSource, dt: Floats) -> Floats:
@@ -136,7 +144,13 @@ def _dt_to_bias(source: LayerSource, dt: Floats) -> Floats:
 
 
 def _shape(source: LayerSource) -> tuple[int, int]:
+    """(H, N), with one bias for each of H channels."""
+    if source.site.variant == HEADS:
+        heads, width, states = require_dimensions(source, "A_log", "heads", "head_dim", "N")
+        require_shape(source, "dt_bias", (heads, width))
+        return heads * width, states
     channels, states = require_dimensions(source, "A_log", "d_inner", "N")
+    require_shape(source, "dt_bias", (channels,))
     return channels, states
 
 
@@ -145,7 +159,8 @@ FAMILY = Family(
     title="Mamba-1",
     summary="selective SSM of state-spaces/mamba and its ports; real poles, nominal step sizes",
     formula="pole_bar = exp(dt A), A = -exp(A_log), nominal dt = softplus(dt_proj.bias)",
-    source="state-spaces/mamba e9594ce, mamba_ssm/modules/mamba_simple.py; hustvl/Vim dd0358a",
+    source="state-spaces/mamba e9594ce, mamba_ssm/modules/mamba_simple.py; hustvl/Vim dd0358a; "
+    "transformers 5.23, modeling_zamba.py",
     find=find,
     read=read,
     write=write,

@@ -43,6 +43,7 @@ from ssmspec.families.diagonal import (
     to_poles,
 )
 from ssmspec.families.residues import (
+    as_siso,
     as_stored,
     complex_normal,
     read_complex,
@@ -106,7 +107,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C = c / B_bar."""
-    outputs = siso_outputs(source, kernel, np.ones(kernel.spectrum.shape))
+    outputs = siso_outputs(source, as_siso(source, kernel), np.ones(kernel.spectrum.shape))
     return under(source, {"C": as_stored(source, "C", outputs)})
 
 

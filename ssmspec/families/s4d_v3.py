@@ -50,6 +50,7 @@ from ssmspec.families.diagonal import (
     untie,
 )
 from ssmspec.families.residues import (
+    as_siso,
     as_stored,
     complex_normal,
     read_complex,
@@ -122,7 +123,8 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C = c / B_bar; B stays."""
-    outputs = siso_outputs(source, kernel, _inputs(source, kernel.spectrum))
+    siso = as_siso(source, kernel)
+    outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
     return under(source, {"C": as_stored(source, "C", outputs)})
 
 

@@ -56,8 +56,10 @@ from ssmspec.families.diagonal import (
     untie,
 )
 from ssmspec.families.residues import (
+    as_siso,
     as_stored,
     complex_normal,
+    in_shape,
     read_complex,
     siso_kernel,
     siso_outputs,
@@ -160,7 +162,8 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     Raises:
         SchemeError: residues that are not real, for a layer of real poles.
     """
-    outputs = siso_outputs(source, kernel, _inputs(source, kernel.spectrum))
+    siso = as_siso(source, kernel)
+    outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
     return under(source, {"C": _stored(source, outputs)}, KERNEL)
 
 
@@ -187,13 +190,16 @@ def _stored(source: LayerSource, outputs: Complexes) -> Array:
         return as_stored(source, "C", outputs)
     if (outputs.imag != 0.0).any():
         raise SchemeError(f"{printable(source.name)} stores a real C, which gives real residues")
-    return outputs.real
+    return in_shape(source, "C", outputs.real)
 
 
 def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Array:
     """(H, M), B; twice it for real poles, whose sum the code doubles without a conjugate."""
-    doubled = 2.0 if _symmetry(source) is Symmetry.REAL else 1.0
-    return doubled * tied_inputs(source, _read(source, "B"), spectrum)
+    inputs = tied_inputs(source, _read(source, "B"), spectrum)
+    if _symmetry(source) is Symmetry.HALF:
+        return inputs
+    with np.errstate(over="ignore"):
+        return 2.0 * inputs
 
 
 FAMILY = Family(

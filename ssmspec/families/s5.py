@@ -52,14 +52,15 @@ from ssmspec.families.diagonal import (
     to_poles,
 )
 from ssmspec.families.residues import (
+    as_mimo,
     as_stored,
     complex_normal,
     mimo_kernel,
     mimo_outputs,
-    read_complex,
+    read_matrix,
     under,
 )
-from ssmspec.kernel import Kernel, MimoKernel, discretized_input
+from ssmspec.kernel import Kernel, MimoKernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -208,13 +209,12 @@ def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
     """C and B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
-    return mimo_kernel(source, spectrum, _outputs(source), _inputs(source, spectrum))
+    return mimo_kernel(source, spectrum, _outputs(source), _inputs(source))
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C; B stays, and must be the one that the kernel was made with."""
-    outputs = mimo_outputs(source, kernel, _inputs(source, kernel.spectrum))
-    return _stored_outputs(source, outputs)
+    return _stored_outputs(source, mimo_outputs(source, as_mimo(source, kernel), _inputs(source)))
 
 
 def reset_kernel(
@@ -228,26 +228,32 @@ def reset_kernel(
     return _stored_outputs(source, complex_normal(rng, _outputs(source).shape, deviation))
 
 
-def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
-    """(P, I), B_bar."""
+def _inputs(source: LayerSource) -> Complexes:
+    """(P, I), B."""
     if source.has("BP"):
-        B = read_complex(source, "BP") @ read_complex(source, "BH").T
-    else:
-        B = read_complex(source, "B")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return discretized_input(spectrum).T * B
+        return _product(source, read_matrix(source, "BP"), read_matrix(source, "BH").T)
+    return read_matrix(source, "B")
 
 
 def _outputs(source: LayerSource) -> Complexes:
     """(O, P), C; (2 O, P) with the backward pass below."""
     if source.has("C1"):
-        return np.concatenate([read_complex(source, role) for role in FORWARD_BACKWARD])
+        forward, backward = (read_matrix(source, role) for role in FORWARD_BACKWARD)
+        if forward.shape != backward.shape:
+            raise LayoutError(f"{printable(source.name)}: C1 and C2 do not have the same shape")
+        return np.concatenate([forward, backward])
     if source.has("CP"):
-        C = read_complex(source, "CH").T @ read_complex(source, "CP")
+        C = _product(source, read_matrix(source, "CH").T, read_matrix(source, "CP"))
     else:
-        C = read_complex(source, "C")
+        C = read_matrix(source, "C")
     passes = 2 if C.shape[1] == 2 * source.shape("log_step")[0] else 1
     return np.concatenate(np.split(C, passes, axis=1))
+
+
+def _product(source: LayerSource, left: Complexes, right: Complexes) -> Complexes:
+    if left.shape[1] != right.shape[0]:
+        raise LayoutError(f"{printable(source.name)}: the factors of B or C do not fit together")
+    return left @ right
 
 
 def _stored_outputs(source: LayerSource, outputs: Complexes) -> dict[str, Array]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ssmspec.arrays import Bools
 from ssmspec.errors import SsmspecError
+from ssmspec.kernel import Kernel
 from ssmspec.reading import Discretization
 from ssmspec.report import Direction, Measured, NotApplicable, Outcome
 from ssmspec.spectrum import LayerSpectrum, Structure
@@ -32,11 +33,19 @@ class Context:
         references: the layer as every scheme its family is known to start from would initialize
             it, of the same shape and at the layer's own step sizes, by scheme id. Empty where the
             family's initial poles are random or unknown.
+        kernel: the layer's kernel with the same poles, or None where B and C are not known.
+        no_kernel: why there is none, as a clause.
+        row_stride: samples from one row of an image to the next, or None.
+        resample: by what factor a run is to lower the sample rate, or None where nobody asked.
     """
 
     sequence_length: int | None = None
     sample_rate: float | None = None
     references: Mapping[str, LayerSpectrum] = field(default_factory=dict)
+    kernel: Kernel | None = None
+    no_kernel: str = "C is not in the file"
+    row_stride: int | None = None
+    resample: float | None = None
 
     @property
     def length(self) -> int:
@@ -44,6 +53,13 @@ class Context:
         if self.sequence_length is None:
             raise SsmspecError("internal error: a metric that needs L was measured without it")
         return self.sequence_length
+
+    @property
+    def known_kernel(self) -> Kernel:
+        """The kernel, for metrics that need it (their requirement guarantees it is there)."""
+        if self.kernel is None:
+            raise SsmspecError("internal error: a metric that needs B and C was measured without")
+        return self.kernel
 
 
 class Aggregate(StrEnum):
@@ -179,4 +195,60 @@ KNOWN_INITIALIZATION = _requires(
     "a family with a known initialization",
     lambda _, context: bool(context.references),
     "no initialization is known for this family (random initial poles have none)",
+)
+
+
+def _no_kernel(layer: LayerSpectrum, context: Context) -> str | None:
+    if layer.selective:
+        return "B, C and dt depend on the input"
+    if context.kernel is None:
+        return context.no_kernel
+    broken = context.kernel.non_finite
+    return f"B or C holds numbers that are NaN or infinite ({broken:,} of them)" if broken else None
+
+
+def _not_decaying(layer: LayerSpectrum, _: Context) -> str | None:
+    lasting = int(np.count_nonzero(layer.decay <= 0.0))
+    return f"{lasting:,} of {layer.log_poles.size:,} modes do not decay" if lasting else None
+
+
+def _not_summable(layer: LayerSpectrum, context: Context) -> str | None:
+    lasting = None if context.sequence_length is not None else _not_decaying(layer, context)
+    return lasting and f"{lasting}, and the sequence length is not known (--seq-len gives it)"
+
+
+LARGEST_LAYER = 2**18
+"""Modes of a layer up to which peak gains and Hankel singular values are computed, for time: about
+0.1 ms a mode (heuristic)."""
+LARGEST_PAIRING = 2**24
+"""Likewise H M^2, the pairs of modes of one channel."""
+
+
+def _too_large(layer: LayerSpectrum, _: Context) -> str | None:
+    count, pairs = layer.log_poles.size, layer.log_poles.size * layer.modes
+    if count > LARGEST_LAYER:
+        return f"{count:,} modes are too many; it is computed for up to {LARGEST_LAYER:,}"
+    if pairs > LARGEST_PAIRING:
+        return f"{pairs:,} pairs of modes are too many; it is computed for {LARGEST_PAIRING:,}"
+    return None
+
+
+KERNEL = Requirement("B and C in the file", _no_kernel)
+DECAYING = Requirement("modes that decay", _not_decaying)
+SUMMABLE = Requirement("modes that decay, or the sequence length", _not_summable)
+TRACTABLE = Requirement(f"at most {LARGEST_LAYER:,} modes", _too_large)
+TIME_INVARIANT = _requires(
+    "poles that do not depend on the input",
+    lambda layer, _: not layer.selective,
+    "the poles depend on the input",
+)
+ROW_STRIDE = _requires(
+    "row stride",
+    lambda _, context: context.row_stride is not None,
+    "the row stride is not known (--row-stride gives it)",
+)
+RESAMPLE = _requires(
+    "a change of rate",
+    lambda _, context: context.resample is not None,
+    "nobody asked for another rate (--resample does)",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssmspec.registry import Registry
 from ssmspec.report import Finding
-from ssmspec.rules import initialization, memory, spectrum_shape, stability
+from ssmspec.rules import initialization, kernel, memory, precision, spectrum_shape, stability
 from ssmspec.rules.base import Evidence, Rule
 
 RULES: Registry[Rule] = Registry(
@@ -17,6 +17,7 @@ RULES: Registry[Rule] = Registry(
         initialization.INI001,
         initialization.INI002,
         initialization.INI003,
+        precision.PRC001,
         memory.MEM001,
         memory.MEM002,
         memory.MEM003,
@@ -24,6 +25,10 @@ RULES: Registry[Rule] = Registry(
         spectrum_shape.COV001,
         spectrum_shape.COV002,
         spectrum_shape.ENT001,
+        kernel.DEA001,
+        kernel.RED001,
+        kernel.LOC001,
+        kernel.RES001,
     ),
     key=lambda rule: rule.code,
 )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ssmspec.families.precision import Rounding
 from ssmspec.metrics.base import Context
 from ssmspec.report import Finding, LayerReport, Level
 from ssmspec.rules.wording import compared, number
@@ -22,11 +23,15 @@ from ssmspec.spectrum import LayerSpectrum
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a rule sees: the poles, what was measured of them, and what is known around them."""
+    """What a rule sees: the poles, what was measured of them, and what is known around them.
+
+    `rounding` is how far a coarse type moved the poles, or None where all are stored well enough.
+    """
 
     spectrum: LayerSpectrum
     layer: LayerReport
     context: Context
+    rounding: Rounding | None = None
 
 
 @dataclass(frozen=True)

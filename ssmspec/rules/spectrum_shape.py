@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from ssmspec.report import Level
-from ssmspec.rules.base import Rule, above, below, in_several_channels
-from ssmspec.rules.wording import percent
+from ssmspec.rules.base import Evidence, Fired, Rule, above, below, in_several_channels
+from ssmspec.rules.wording import compared, percent
+
+
+def _aliasing(evidence: Evidence, threshold: float) -> Fired | None:
+    """Whether too many modes alias, or, where B and C are known, too loud ones."""
+    modes = evidence.layer.value("aliased_fraction")
+    energy = evidence.layer.value("aliased_energy")
+    if modes is not None and modes > threshold:
+        shown, most = compared(modes, threshold, percent)
+        held = "" if energy is None else f" and hold {percent(energy)} of the modes' energy"
+        return Fired(
+            f"{shown} of the modes alias (threshold {most}){held}: dt |Im A| passes pi, so they "
+            f"are heard at a folded frequency",
+            value=modes,
+        )
+    if energy is not None and energy > threshold:
+        shown, most = compared(energy, threshold, percent)
+        return Fired(
+            f"modes that alias hold {shown} of the modes' energy (threshold {most}): dt |Im A| "
+            f"passes pi, so they are heard at a folded frequency",
+            value=energy,
+        )
+    return None
+
 
 ALI001 = Rule(
     code="ALI001",
@@ -20,12 +43,7 @@ ALI001 = Rule(
     ),
     threshold=0.01,
     source="sampling theorem applied to dt |Im A|; the 1 % is a heuristic",
-    check=above(
-        "aliased_fraction",
-        "{value} of the modes alias (threshold {threshold}): dt |Im A| passes pi, so they are "
-        "heard at a folded frequency",
-        percent,
-    ),
+    check=_aliasing,
 )
 
 COV001 = Rule(

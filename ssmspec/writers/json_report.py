@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 from typing import Any, Protocol
 
 from ssmspec.report import Report
@@ -18,7 +17,7 @@ class HasDict(Protocol):
 
 
 def render(report: HasDict, page: Page) -> str:
-    """The report's `to_dict()`; a NaN or an infinity is an error here, never a token in the file."""
+    """Its `to_dict()`; a NaN or an infinity is an error here, never a token in the file."""
     del page  # JSON has no width, color or verbosity: it is always complete
     return json.dumps(report.to_dict(), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
 

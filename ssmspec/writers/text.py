@@ -17,7 +17,7 @@ from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.console import NAMES_SHOWN, hanging, skipped_lines, titled, to_text
 from ssmspec.writers.formatting import significant
-from ssmspec.writers.text_tables import collapse, decay_table, frequency_table
+from ssmspec.writers.text_tables import collapse, decay_table, frequency_table, hearing_table
 from ssmspec.writers.words import (
     blocks_line,
     file_line,
@@ -101,6 +101,13 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
         yield from grid.lines(columns, page.width)
         if is_decay and any(layer.selective for _, layer in rows):
             yield Text("dt and tau are nominal: they depend on the input", style="dim")
+    heard = [row for row in labelled if row[1].lags]
+    if heard:
+        if page.width is not None and not page.verbose:
+            heard, _ = collapse(heard)
+        yield Text()
+        yield Text("what the kernels do hear, by lag", style="dim")
+        yield from grid.lines(hearing_table(heard), page.width)
     if pattern:
         yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
     if hidden:
@@ -177,6 +184,8 @@ def _next_steps(report: Report, page: Page) -> Iterator[Text]:
     steps = []
     if report.layers and report.sequence_length is None:
         steps.append(f"{command} --seq-len L   measures memory against the sequence")
+    if any(layer.symmetry != "real" for layer in report.layers):
+        steps.append(f"{command} --against dfout   puts the DFouT layer beside each")
     if report.layers and not page.verbose:
         steps.append(f"{command} --verbose   prints every metric")
     yield from titled("next", steps, page)

@@ -29,6 +29,10 @@ OUTLIER_TOLERANCE = 0.15
 OUTLIER_SPREADS = 8.0
 """Heuristic: and the least distance in median absolute deviations, about 5 standard deviations."""
 OUTLIERS_SHOWN = 12
+LOCAL = 0.05
+"""Share of L below which the energy horizon is called local, the threshold of LOC001."""
+COMB = 3.0
+"""Times chance above which stride energy is called a comb, the other threshold of LOC001."""
 
 
 def _dt_range(layer: LayerReport) -> str:
@@ -55,6 +59,13 @@ def _scheme(layer: LayerReport) -> str:
     return str(outcome.value) if isinstance(outcome, Measured) else NOT_APPLICABLE
 
 
+def _stride(layer: LayerReport) -> str:
+    stride, chance = layer.value("stride_energy"), layer.value("stride_energy_chance")
+    if stride is None or chance is None:
+        return NOT_APPLICABLE
+    return f"{percent(stride)} ({percent(chance)})"
+
+
 _FREQUENCY = (
     ("dt", _dt_range, 3),
     _column("tau", "time_constant_median", samples, 2),
@@ -68,6 +79,17 @@ _FREQUENCY = (
     _column("memory/L", "memory_ratio", significant, 8),
     ("init", _scheme, 9),
     _column("drift", "init_drift", significant, 9),
+)
+_HEARING = (
+    _column("90 % within", "energy_horizon", samples, 1),
+    _column("of L", "locality", percent, 1),
+    ("stride (chance)", _stride, 1),
+    _column("peak gain", "hinf_max", significant, 3),
+    _column("dead", "dead_channel_fraction", percent, 2),
+    _column("order", "effective_order", significant, 4),
+    _column("aliased energy", "aliased_energy", percent, 6),
+    _column("redundant", "redundant_mode_fraction", percent, 7),
+    _column("dead modes", "dead_mode_fraction", percent, 8),
 )
 _GRID_METRICS = (
     "coverage", "spectral_flatness", "aliased_fraction", "entanglement", "frequency_w1",
@@ -96,6 +118,31 @@ def frequency_table(rows: Rows, reference: LayerReport | None, width: int | None
     top = max((value for profile in densities for value in profile), default=1.0)
     strips = Column("0 .. Nyquist", [strip(d, top) for d in densities], right=False, style="cyan")
     return [*_columns(everything, _FREQUENCY), strips]
+
+
+def hearing_table(rows: Rows) -> list[Column]:
+    """Columns for layers whose kernels are known: what they do hear, by lag."""
+    longest = max(len(layer.lags) for _, layer in rows)
+    top = max(share for _, layer in rows for share in layer.lags)
+    end = 2 ** (longest - 1)
+    strips = Column(
+        f"lag 0 .. {end if end < 1024 else f'{end // 1024}k'}",
+        [strip(list(layer.lags), top) for _, layer in rows],
+        right=False,
+        style="cyan",
+    )
+    words = Column("", [_reach_word(layer) for _, layer in rows], right=False)
+    return [*_columns(rows, _HEARING), strips, words]
+
+
+def _reach_word(layer: LayerReport) -> str:
+    """`local` where LOC001 would say so of the energy horizon, else `spread`; `comb` by stride."""
+    share, stride = layer.value("locality"), layer.value("stride_energy")
+    chance = layer.value("stride_energy_chance")
+    words = [] if share is None else ["local" if share < LOCAL else "spread"]
+    if stride is not None and chance is not None and stride > COMB * chance:
+        words.append("comb")
+    return ", ".join(words)
 
 
 def _shape_only(reference: LayerReport) -> LayerReport:
@@ -217,6 +264,7 @@ def median_layer(layers: Sequence[LayerReport]) -> LayerReport:
         metrics=metrics,
         power=_median_profile([layer.power for layer in layers]),
         timescales=_median_profile([layer.timescales for layer in layers]),
+        lags=_median_profile([layer.lags for layer in layers]),
     )
 
 

@@ -1,0 +1,59 @@
+"""`ssmspec compare`: two models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssmspec.cli.options import Output, Session, reading_options, session_options
+from ssmspec.cli.output import deliver, page_for, progress_bar
+from ssmspec.errors import NoLayersError
+from ssmspec.naming import printable
+from ssmspec.reading import Reading
+
+ModelA = Annotated[
+    Path,
+    typer.Argument(
+        metavar="A", help="A checkpoint, or a saved JSON report of one.", show_default=False
+    ),
+]
+ModelB = Annotated[
+    Path, typer.Argument(metavar="B", help="What A is compared with.", show_default=False)
+]
+
+
+@session_options
+@reading_options
+def command(
+    a: ModelA,
+    b: ModelB,
+    reading: Reading,
+    session: Session,
+    format: Annotated[  # noqa: A002 - the option's name is part of the contract
+        str, typer.Option("--format", "-f", help="text, json, csv or markdown.", metavar="FORMAT")
+    ] = "text",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every metric of every layer, every tensor.")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Set two models side by side: metrics, poles that moved, tensors that changed.
+
+    It is no gate: the exit code is 0 whatever differs.
+    """
+    from ssmspec.comparison import compare  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.writers import COMPARISON_WRITERS  # noqa: PLC0415
+
+    writer = COMPARISON_WRITERS.require(format)
+    with progress_bar("comparing", session) as advance:
+        comparison = compare(a, b, reading, progress=advance)
+    text = writer.render(comparison, page_for(output, verbose=verbose))
+    deliver(text, output, session, inputs=(a, b))
+    for path, side in ((a, comparison.a), (b, comparison.b)):
+        if not side.layers:
+            raise NoLayersError(
+                f"no state-space layer of {printable(str(path))} could be measured; "
+                f"the report lists what was skipped and why"
+            )

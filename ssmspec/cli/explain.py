@@ -1,0 +1,117 @@
+"""`ssmspec explain`: one metric, rule, scheme or family in words and symbols."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from ssmspec.cli.options import Session, session_options
+from ssmspec.cli.output import page_for
+from ssmspec.errors import UsageError
+from ssmspec.naming import did_you_mean
+
+Entry = tuple[str, list[tuple[str, str]]]
+"""A heading, and (label, text) paragraphs; an empty label is plain text."""
+
+_INDENT = 12
+_WIDEST = 100
+
+
+def _entries() -> Iterator[tuple[str, Entry]]:
+    yield from _schemes()
+    yield from _metrics()
+    yield from _rules()
+    yield from _families()
+
+
+def _schemes() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.schemes import SCHEMES  # noqa: PLC0415
+
+    for s in SCHEMES.values():
+        lines = [("poles", s.formula), ("", s.explanation)]
+        lines += [("options", ", ".join(s.options))] if s.options else []
+        yield s.id, (f"{s.id}: {s.title}, an initialization scheme", [*lines, ("source", s.source)])
+
+
+def _metrics() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.metrics import METRICS  # noqa: PLC0415
+
+    for m in METRICS.values():
+        healthier = {"higher": "higher is healthier", "lower": "lower is healthier"}
+        lines = [
+            ("", f"{m.summary[0].upper()}{m.summary[1:]}."),
+            ("definition", m.formula),
+            ("unit", f"{m.unit}; {healthier.get(m.direction.value, 'neither is healthier')}"),
+            ("needs", ", ".join(n.label for n in m.needs) or "nothing more than finite poles"),
+            ("model", m.aggregate.value),
+        ]
+        yield m.id, (f"{m.id}, a metric", lines)
+
+
+def _rules() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.rules import RULES  # noqa: PLC0415
+
+    for r in RULES.values():
+        threshold = "" if r.threshold is None else f", threshold {r.threshold:g}"
+        lines = [
+            ("", r.why),
+            ("level", f"{r.level.value}{threshold}"),
+            ("what to do", r.advice),
+            ("source", r.source),
+        ]
+        yield r.code, (f"{r.code}: {r.title}", lines)
+
+
+def _families() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.families import FAMILIES  # noqa: PLC0415
+
+    for f in FAMILIES.values():
+        lines = [
+            ("", f"{f.summary[0].upper()}{f.summary[1:]}."),
+            ("poles", f.formula),
+            ("starts from", ", ".join(f.known_inits) or "random poles"),
+            ("source", f.source),
+        ]
+        yield f.id, (f"{f.id}: {f.title}, a family", lines)
+
+
+@session_options
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE|METRIC|SCHEME|FAMILY", help="Its id, such as ALI001 or dfout."
+        ),
+    ],
+    session: Session,
+) -> None:
+    """Explain a rule, a metric, a scheme or a family."""
+    del session
+    entries = dict(_entries())
+    found = next((key for key in entries if key.lower() == what.lower()), None)
+    if found is None:
+        raise UsageError(
+            f"there is nothing called {what!r} to explain; {did_you_mean(what, entries)}"
+        )
+    heading, paragraphs = entries[found]
+    width = page_for(None, verbose=False).width
+    typer.echo(heading)
+    for label, text in paragraphs:
+        lead = f"{label:<{_INDENT}}" if label else ""
+        typer.echo(f"\n{_wrapped(lead, text, width)}")
+
+
+def _wrapped(lead: str, text: str, width: int | None) -> str:
+    """Label and text, with further lines indented; one line each in a pipe."""
+    if width is None:
+        return lead + text
+    return textwrap.fill(
+        lead + text,
+        min(width, _WIDEST),
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,136 @@
+"""How far the rounding of parameters stored below single precision moves poles.
+
+A number that was rounded to its nearest neighbor in a coarse type is off by up to half a unit in
+the last place, uniformly: by h / sqrt(3) rms, where h is that half unit. What this does to poles is
+measured, not derived: each coarse tensor is moved by h, up or down at random, the layer is read
+again, and the distance of every pole from where it was is set against its half-width. Tensors err
+independently of one another, so their squared distances add up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ssmspec.arrays import Array, Floats
+from ssmspec.checkpoints.base import Checkpoint, TensorInfo
+from ssmspec.checkpoints.dtypes import decode, dtype_named
+from ssmspec.errors import SsmspecError
+from ssmspec.families.base import Family, LayerSource
+from ssmspec.reading import Discretization
+from ssmspec.spectrum import LayerSpectrum, Structure
+from ssmspec.units import TWO_PI
+
+COARSE = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""Types below single precision."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding did to a layer's poles.
+
+    Attributes:
+        dtypes: the coarse types that set poles, in the order of the layer's tensors.
+        half_widths: rms distance over modes, in half-widths of each mode.
+    """
+
+    dtypes: tuple[str, ...]
+    half_widths: float
+
+
+def rounding_of(family: Family, source: LayerSource, spectrum: LayerSpectrum) -> Rounding | None:
+    """The expected distance that rounding moved this layer's poles by.
+
+    Args:
+        family: reads the layer.
+        source: the layer.
+        spectrum: as it was read.
+
+    Returns:
+        None where no coarse tensor moves a pole, and where poles are not finite or have no width.
+    """
+    tensors = dict.fromkeys(source.site.tensors.values())
+    coarse = [name for name in tensors if source.checkpoint.info(name).dtype in COARSE]
+    has_width = spectrum.half_width > 0.0
+    if not coarse or spectrum.non_finite or not has_width.any():
+        return None
+    squares = np.zeros(spectrum.shape)
+    dtypes: dict[str, None] = {}
+    rng = np.random.default_rng(0)  # the signs of errors are arbitrary; the figure is to be stable
+    for name in coarse:
+        moved = _moved(family, source, name, rng)
+        distance = None if moved is None else _distance(spectrum, moved)
+        if distance is not None and distance.any():
+            squares += distance**2 / 3.0
+            dtypes[source.checkpoint.info(name).dtype] = None
+    if not dtypes:
+        return None
+    relative = squares[has_width] / spectrum.half_width[has_width] ** 2
+    return Rounding(tuple(dtypes), math.sqrt(relative.mean()))
+
+
+def half_units(stored: Array, dtype: str) -> Floats:
+    """Half the distance from each stored number to the next larger one in magnitude.
+
+    Args:
+        stored: as `Checkpoint.load` gives it.
+        dtype: its canonical name, one of `COARSE`.
+
+    Returns:
+        float64 of the same shape; at the largest number the distance to the next smaller one.
+    """
+    storage = dtype_named(dtype).storage
+    bits = np.ascontiguousarray(stored).view(f"u{storage.itemsize}")
+    magnitude = bits & np.array((1 << (8 * storage.itemsize - 1)) - 1, bits.dtype)
+
+    def number(code: Array) -> Array:
+        return decode(code.view(storage), dtype)
+
+    with np.errstate(invalid="ignore"):
+        above = number(magnitude + np.array(1, bits.dtype)) - number(magnitude)
+        below = number(magnitude) - number(magnitude - np.array(1, bits.dtype))
+    return np.where(np.isfinite(above), above, below).reshape(stored.shape) / 2.0
+
+
+def _moved(
+    family: Family, source: LayerSource, name: str, rng: np.random.Generator
+) -> LayerSpectrum | None:
+    """The layer with one tensor half a unit off; None where it cannot be read so."""
+    info = source.checkpoint.info(name)
+    error = half_units(source.checkpoint.load(name), info.dtype)
+    values = source.checkpoint.read(name) + error * rng.choice((-1.0, 1.0), error.shape)
+    beside = _Beside(source.checkpoint, name, values)
+    try:
+        return family.read(LayerSource(beside, source.site, source.reading))
+    except SsmspecError:
+        return None
+
+
+def _distance(spectrum: LayerSpectrum, moved: LayerSpectrum) -> Floats | None:
+    """(H, M), |difference of log-poles| of each mode; None where the moved layer is not alike."""
+    if moved.shape != spectrum.shape or moved.non_finite:
+        return None
+    if spectrum.structure is Structure.DPLR:  # eigenvalues come in no order
+        pairs = zip(spectrum.log_poles, moved.log_poles, strict=True)
+        return np.stack([np.abs(here[:, None] - there).min(axis=1) for here, there in pairs])
+    turn = moved.omega_unwrapped - spectrum.omega_unwrapped
+    if spectrum.discretization is not Discretization.ZOH:  # angles are told up to full turns
+        turn = turn - TWO_PI * np.round(turn / TWO_PI)
+    return np.hypot(moved.decay - spectrum.decay, turn)
+
+
+class _Beside(Checkpoint):
+    """A checkpoint in which one tensor reads as values that its own type cannot hold."""
+
+    def __init__(self, base: Checkpoint, name: str, values: Array) -> None:
+        super().__init__(base.path, base.size)
+        self.tensors, self.metadata, self.config = base.tensors, base.metadata, base.config
+        self._base, self._name, self._values = base, name, values
+
+    def read(self, name: str) -> Array:
+        return self._values if name == self._name else self._base.read(name)
+
+    def _load(self, info: TensorInfo) -> Array:
+        return self._base.load(info.name)

@@ -1,0 +1,178 @@
+"""How loud a layer is: the peak of its frequency response, for every channel.
+
+The response of a channel is sampled at 2,049 equally spaced frequencies and at the folded frequency
+of each of its poles, so that no resonance, however narrow, is passed over; the highest of these
+samples are then refined. A channel with several outputs, and a MIMO layer, is as loud as the
+largest singular value of its response.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ssmspec.arrays import Array, Floats
+from ssmspec.kernel import (
+    LayerKernel,
+    MimoKernel,
+    channel_blocks,
+    once_a_kernel,
+    resonance,
+    siso_response,
+)
+from ssmspec.metrics.base import (
+    DECAYING,
+    KERNEL,
+    SEVERAL_CHANNELS,
+    TRACTABLE,
+    Aggregate,
+    Context,
+    Metric,
+    share,
+)
+from ssmspec.metrics.golden_section import GOLDEN_RATIO, highest_between
+from ssmspec.metrics.kernel_gain import LARGEST_SYSTEM, largest_gain
+from ssmspec.report import Direction, NotApplicable
+from ssmspec.spectrum import LayerSpectrum
+from ssmspec.units import DIMENSIONLESS, FRACTION
+
+GRID = 2048
+"""Equal steps of [0, pi] between samples; the definition asks for at least 2,048 points."""
+AUDIBLE = 1e-3
+"""A channel below this share of the loudest one's peak is dead."""
+CONTENDER = 0.25
+"""Samples whose power is at least this share of the highest one's are refined. Between two samples
+lies no resonance that is narrow, for it would have a sample of its own; what is left to gain there
+is far less than this. Heuristic."""
+CLOSE = 1e-4
+"""Part of the narrowest resonance's width within which its top must be found: the gain is then off
+by the square of that."""
+
+
+def hinf_max(_: LayerSpectrum, context: Context) -> float | NotApplicable:
+    """Largest gain of any channel at any frequency."""
+    kernel = context.known_kernel
+    if isinstance(kernel, LayerKernel):
+        return float(peak_gains(kernel).max())
+    if kernel.spectrum.modes > LARGEST_SYSTEM:
+        return NotApplicable(f"it is computed for systems of up to {LARGEST_SYSTEM:,} modes")
+    return largest_gain(kernel, GRID)
+
+
+def dead_channel_fraction(_: LayerSpectrum, context: Context) -> float | NotApplicable:
+    """Share of channels whose peak gain is below 1e-3 of the layer's largest, in [0, 1]."""
+    kernel = context.known_kernel
+    if isinstance(kernel, MimoKernel):
+        return NotApplicable("a MIMO layer is one system, not several channels")
+    gains = peak_gains(kernel)
+    loudest = float(gains.max())
+    return share(gains < AUDIBLE * loudest) if loudest else NotApplicable("the kernel is zero")
+
+
+@once_a_kernel
+def peak_gains(kernel: LayerKernel) -> Floats:
+    """Peak over frequency of the gain of each channel, to a relative 1e-6.
+
+    Args:
+        kernel: every mode must decay.
+
+    Returns:
+        (H,)
+    """
+    gains = np.empty(kernel.spectrum.channels)
+    outputs, _, modes = kernel.residues.shape
+    for block in channel_blocks(kernel, 2 * outputs * (2 * GRID + modes * modes)):
+        part = _Part(kernel.residues[:, block], kernel.spectrum.log_poles[block], kernel.gain)
+        gains[block] = np.sqrt(part.peaks())
+    return gains
+
+
+class _Part:
+    """Some channels of a kernel, and their power, the square of the gain."""
+
+    def __init__(self, residues: Array, log_poles: Array, gain: float) -> None:
+        self.residues, self.log_poles, self.gain = residues, log_poles, gain
+
+    def peaks(self) -> Floats:
+        """(h,) peak power."""
+        omega, power = self._samples()
+        below = np.concatenate([omega[:, :1], omega[:, :-1]], axis=1)
+        above = np.concatenate([omega[:, 1:], omega[:, -1:]], axis=1)
+        rising = np.diff(power, axis=1)
+        edge = np.full((len(power), 1), True)
+        is_top = np.concatenate([edge, rising >= 0.0], axis=1)
+        is_top &= np.concatenate([rising <= 0.0, edge], axis=1)
+        is_top &= power >= CONTENDER * power.max(axis=1, keepdims=True)
+        channel, place = np.nonzero(is_top)
+        _, refined = highest_between(
+            lambda trial: self.power(channel, trial),
+            below[channel, place],
+            omega[channel, place],
+            above[channel, place],
+            self._steps(),
+        )
+        highest = np.zeros(len(power))
+        np.maximum.at(highest, channel, refined)
+        return highest
+
+    def _steps(self) -> int:
+        """Golden-section steps, each to 0.62, from two steps of the grid to a `CLOSE` interval."""
+        narrowest = -float(self.log_poles.real.max())
+        ratio = 2.0 * np.pi / GRID / (CLOSE * min(narrowest, 1.0))
+        return math.ceil(math.log(ratio) / math.log(GOLDEN_RATIO)) + 1
+
+    def _samples(self) -> tuple[Floats, Floats]:
+        """(h, n) frequencies in ascending order and the power there.
+
+        The grid comes from one transform: K repeated every 2 GRID lags is a sum of modes again,
+        with residues c / (1 - l^(2 GRID)), and its discrete transform samples that of K.
+        """
+        period = 2 * GRID
+        channels, modes = self.log_poles.shape
+        wrapped = self.residues / -np.expm1(period * self.log_poles)
+        response = siso_response(wrapped, self.log_poles, self.gain, period)
+        on_grid = np.sum(np.abs(np.fft.rfft(response)) ** 2, axis=0)
+        folded = np.abs(np.remainder(self.log_poles.imag + np.pi, 2.0 * np.pi) - np.pi)
+        every = np.repeat(np.arange(channels), modes)
+        at_poles = self.power(every, folded.reshape(-1)).reshape(channels, modes)
+        grid = np.broadcast_to(np.linspace(0.0, np.pi, GRID + 1), on_grid.shape)
+        omega = np.concatenate([grid, folded], axis=1)
+        power = np.concatenate([on_grid, at_poles], axis=1)
+        order = np.argsort(omega, axis=1, kind="stable")
+        return np.take_along_axis(omega, order, axis=1), np.take_along_axis(power, order, axis=1)
+
+    def power(self, channel: Array, omega: Floats) -> Floats:
+        """Power of one channel at one frequency, for each entry of both."""
+        poles = self.log_poles[channel]
+        residues = self.residues[:, channel]
+        ahead = np.einsum("snm,nm->sn", residues, resonance(poles, omega[:, None]))
+        behind = np.einsum("snm,nm->sn", residues, resonance(poles, -omega[:, None]))
+        total = self.gain / 2.0 * (ahead + behind.conj())
+        power: Floats = np.sum(total.real**2 + total.imag**2, axis=0)
+        return power
+
+
+METRICS = (
+    Metric(
+        id="hinf_max",
+        unit=DIMENSIONLESS,
+        direction=Direction.NEITHER,
+        aggregate=Aggregate.MAX,
+        summary="largest gain of any channel at any frequency",
+        formula="max over channels and omega of |sum_k K[k] exp(-i omega k)|",
+        measure=hinf_max,
+        needs=(KERNEL, DECAYING, TRACTABLE),
+        source="H-infinity norm",
+    ),
+    Metric(
+        id="dead_channel_fraction",
+        unit=FRACTION,
+        direction=Direction.LOWER,
+        aggregate=Aggregate.MEAN,
+        summary="share of channels whose peak gain is below 1e-3 of the loudest one's",
+        formula="share of max_omega |K_h(omega)| < 1e-3 hinf_max",
+        measure=dead_channel_fraction,
+        needs=(SEVERAL_CHANNELS, KERNEL, DECAYING, TRACTABLE),
+    ),
+)

@@ -1,0 +1,71 @@
+"""Where a re-initialized checkpoint goes: safetensors, or a torch archive made from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ssmspec.arrays import Array
+from ssmspec.checkpoints import Checkpoint
+from ssmspec.checkpoints.rewrite import rewrite
+from ssmspec.checkpoints.safetensors_file import SafetensorsCheckpoint
+from ssmspec.checkpoints.sharded import ShardedCheckpoint
+from ssmspec.checkpoints.torch_rewrite import rewrite_torch
+from ssmspec.checkpoints.torch_zip import SUFFIXES as TORCH_SUFFIXES
+from ssmspec.checkpoints.torch_zip import TorchZipCheckpoint
+from ssmspec.errors import UsageError
+from ssmspec.naming import printable
+
+SAFETENSORS = ".safetensors"
+
+
+def check_output(checkpoint: Checkpoint, output: Path) -> tuple[str, ...]:
+    """Whether a checkpoint can be written under a name, and what is lost on the way.
+
+    Returns:
+        Sentences for the reader of the plan.
+
+    Raises:
+        UsageError: the name asks for a format that this checkpoint cannot be written in.
+    """
+    shown = printable(str(output))
+    if output.suffix in TORCH_SUFFIXES:
+        if isinstance(checkpoint, TorchZipCheckpoint):
+            return ()
+        raise UsageError(
+            f"{shown}: a torch file is written from a torch file only, and the checkpoint is "
+            f"{checkpoint.container}; choose a name that ends in {SAFETENSORS}"
+        )
+    if _is_folder(checkpoint):
+        return ()
+    if output.suffix != SAFETENSORS:
+        torch = f" or {', '.join(TORCH_SUFFIXES)}" * isinstance(checkpoint, TorchZipCheckpoint)
+        raise UsageError(
+            f"{shown}: the format of an output is told by its name; choose one that ends in "
+            f"{SAFETENSORS}{torch}"
+        )
+    if isinstance(checkpoint, SafetensorsCheckpoint):
+        return ()
+    return (
+        f"converted from {checkpoint.container} to safetensors: every tensor is there under the "
+        f"name that `ssmspec` reads, and what is no tensor is left behind",
+    )
+
+
+def write_output(
+    checkpoint: Checkpoint, changes: Mapping[str, Array], output: Path, *, force: bool
+) -> None:
+    """Write a checkpoint with changed tensors; whole or not at all, and never over the input.
+
+    Raises:
+        UsageError: the output exists and `force` was not given, or it is the input.
+        CheckpointError: it cannot be written so.
+    """
+    if output.suffix in TORCH_SUFFIXES and isinstance(checkpoint, TorchZipCheckpoint):
+        rewrite_torch(checkpoint, changes, output, force=force)
+    else:
+        rewrite(checkpoint, changes, output, force=force)
+
+
+def _is_folder(checkpoint: Checkpoint) -> bool:
+    return isinstance(checkpoint, ShardedCheckpoint) and checkpoint.is_safetensors

@@ -1,0 +1,29 @@
+"""Tidy CSV: one header, one observation a row, numbers with every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import TypeAlias
+
+Row: TypeAlias = tuple[str | int | float | None, ...]
+"""Cells; None is an empty one."""
+
+MODEL = "(model)"
+"""Stands for a layer's name in rows about the whole model."""
+
+
+def to_csv(header: tuple[str, ...], rows: Iterable[Row]) -> str:
+    """A header and rows of as many cells."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([repr(cell) if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue()
+
+
+def inert(name: str) -> str:
+    """A name that a spreadsheet will not take for a formula."""
+    return f"'{name}" if name[:1] in "=+-@\t\r" else name
