@@ -69,6 +69,11 @@ class LayerKernel:
         return np.sqrt(squares)
 
     @cached_property
+    def largest(self) -> float:
+        """Largest absolute value stored; NaN where one is NaN."""
+        return float(np.abs(self.residues).max())
+
+    @cached_property
     def non_finite(self) -> int:
         """How many residues hold a NaN or an infinity."""
         return int(self.residues.size - np.count_nonzero(np.isfinite(self.residues)))
@@ -111,6 +116,11 @@ class MimoKernel:
         columns: Floats = np.linalg.norm(self.output_matrix, axis=0)
         rows: Floats = np.linalg.norm(self.input_matrix, axis=1)
         return (columns * rows)[None]
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest absolute value of C and of B_bar; NaN where one is NaN."""
+        return float(max(np.abs(self.output_matrix).max(), np.abs(self.input_matrix).max()))
 
     @cached_property
     def non_finite(self) -> int:
@@ -304,9 +314,7 @@ def resonance(log_poles: Complexes, omega: Floats) -> Complexes:
     sine *= twice
     sine -= np.expm1(log_poles.real)
     cosine *= twice
-    size = sine * sine
-    size += cosine * cosine
     out = np.empty(sine.shape, dtype=np.complex128)
-    np.divide(sine, size, out=out.real)
-    np.divide(cosine, size, out=out.imag)
+    out.real, out.imag = sine, -cosine
+    np.divide(1.0, out, out=out)
     return out

@@ -80,7 +80,6 @@ def test_step_sizes_are_written_in_the_shape_of_the_file():
         spectrum = family.read(source)
         assert len(family.write(source, spectrum)) == 1
         written = family.write(source, replace(spectrum, dt=2 * spectrum.dt))
-        assert sorted(values.shape for values in written.values())[-1][:1] != ()
         assert shape in {values.shape for values in written.values()}
 
 

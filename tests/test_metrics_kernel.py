@@ -23,8 +23,6 @@ from tests.kernel_examples import (
 )
 
 QUICK = settings(max_examples=25, deadline=None)
-seeds = st.integers(0, 2**32 - 1)
-symmetries = st.sampled_from(Symmetry)
 
 
 def test_a_kernel_of_zeros_has_no_shares():

@@ -78,10 +78,11 @@ def peak_gain(log_poles, c):
             z = np.exp(-1j * omega)
             return np.abs(c @ (1 / (1 - poles * z)) + c.conj() @ (1 / (1 - poles.conj() * z)))
 
-        omega = np.linspace(0, np.pi, 40_001)
+        folded = np.abs(np.angle(np.exp(1j * log_poles[h].imag)))
+        omega = np.union1d(np.linspace(0, np.pi, 3001), folded)
         place = response(omega).argmax()
         around = omega[[max(place - 1, 0), min(place + 1, omega.size - 1)]]
-        highest = max(highest, response(np.linspace(*around, 2001)).max())
+        highest = max(highest, response(np.linspace(*around, 1001)).max())
     return highest
 
 

@@ -198,13 +198,21 @@ KNOWN_INITIALIZATION = _requires(
 )
 
 
+LARGEST_NUMBER = 1e70
+"""Absolute value of B and C beyond which products of four of them could overflow."""
+
+
 def _no_kernel(layer: LayerSpectrum, context: Context) -> str | None:
     if layer.selective:
         return "B, C and dt depend on the input"
     if context.kernel is None:
         return context.no_kernel
     broken = context.kernel.non_finite
-    return f"B or C holds numbers that are NaN or infinite ({broken:,} of them)" if broken else None
+    if broken:
+        return f"B or C holds numbers that are NaN or infinite ({broken:,} of them)"
+    if context.kernel.largest > LARGEST_NUMBER:
+        return f"B or C holds numbers too large to work with ({context.kernel.largest:.3g})"
+    return None
 
 
 def _not_decaying(layer: LayerSpectrum, _: Context) -> str | None:

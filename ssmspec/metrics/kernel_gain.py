@@ -35,10 +35,19 @@ def largest_gain(kernel: MimoKernel, steps: int) -> float:
     Args:
         kernel: every mode must decay.
         steps: equal steps of [0, pi] between samples; the pole frequencies are sampled as well.
+
+    Returns:
+        The gain, infinite where it overflows.
     """
-    system = _System(kernel)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _largest_gain(_System(kernel), kernel, steps)
+
+
+def _largest_gain(system: _System, kernel: MimoKernel, steps: int) -> float:
     omega = np.union1d(np.linspace(0.0, np.pi, steps + 1), kernel.spectrum.omega[0])
     bound = system.frobenius(omega)
+    if not np.isfinite(bound).all():
+        return np.inf
     gain = np.zeros(omega.size)
     order = np.argsort(-bound)
     for start in range(0, omega.size, _BATCH):

@@ -43,6 +43,8 @@ def effective_order(layer: LayerSpectrum, context: Context) -> float | NotApplic
         return NotApplicable(f"it is computed for channels of up to {MOST_STATES:,} modes")
     values = hankel_singular_values(context.known_kernel)
     total = values.sum(axis=1, keepdims=True)
+    if not np.isfinite(total).all():
+        return NotApplicable("a mode decays so slowly that its numbers are beyond a float")
     if not total.any():
         return NotApplicable("the kernel is zero")
     orders = np.count_nonzero(np.cumsum(values, axis=1) < CARRIED * total, axis=1) + 1
@@ -57,15 +59,16 @@ def hankel_singular_values(kernel: Kernel) -> Floats:
 
     Returns:
         (H, 2 M), descending; those that are zero by construction (of real poles, or of pairs stored
-        whole) included. H = 1 for a MIMO layer.
+        whole) included. H = 1 for a MIMO layer. NaN where numbers overflow.
     """
-    if isinstance(kernel, MimoKernel):
-        return _by_gramians(kernel)[None]
-    modes = kernel.spectrum.modes
-    values = np.empty((kernel.spectrum.channels, 2 * modes))
-    for block in channel_blocks(kernel, 16 * modes * modes * len(kernel.residues)):
-        values[block] = _siso(kernel, block)
-    return values
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if isinstance(kernel, MimoKernel):
+            return _by_gramians(kernel)[None]
+        modes = kernel.spectrum.modes
+        values = np.empty((kernel.spectrum.channels, 2 * modes))
+        for block in channel_blocks(kernel, 16 * modes * modes * len(kernel.residues)):
+            values[block] = _siso(kernel, block)
+        return values
 
 
 def _siso(kernel: LayerKernel, block: slice) -> Floats:
@@ -73,6 +76,8 @@ def _siso(kernel: LayerKernel, block: slice) -> Floats:
     basis = kautz_basis(kernel.spectrum.log_poles[block])
     weighted = kernel.gain * kernel.residues[:, block, :, None] * basis
     operators = (basis.swapaxes(-1, -2) @ weighted).real
+    if not np.isfinite(operators).all():
+        return np.full((operators.shape[1], operators.shape[2]), np.nan)
     if len(operators) == 1:
         values = np.abs(np.linalg.eigvalsh(operators[0]))
     else:
@@ -127,9 +132,12 @@ def _by_gramians(kernel: MimoKernel) -> Floats:
     usable = (reach > 0.0) & (sight > 0.0)
     unit = np.where(usable, np.where(usable, reach, 1.0) / np.where(usable, sight, 1.0), 1.0)
     unit = unit**0.25
-    eigenvalues, vectors = np.linalg.eigh(P / np.outer(unit, unit))
+    P, Q = P / np.outer(unit, unit), Q * np.outer(unit, unit)
+    if not (np.isfinite(P).all() and np.isfinite(Q).all()):
+        return np.full(len(P), np.nan)
+    eigenvalues, vectors = np.linalg.eigh(P)
     factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    squares = np.linalg.eigvalsh(factor.T @ (Q * np.outer(unit, unit)) @ factor)
+    squares = np.linalg.eigvalsh(factor.T @ Q @ factor)
     return np.sqrt(np.maximum(squares[::-1], 0.0))
 
 

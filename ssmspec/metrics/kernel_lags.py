@@ -10,6 +10,7 @@ are summed one by one, which cancels less; many, or all, in closed form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -69,6 +70,8 @@ def energy_by_lag(kernel: Kernel, length: int | None) -> LagEnergy | NotApplicab
         return NotApplicable("a mode that does not decay cannot be summed over so many lags")
     tail = tail_energy(kernel)
     rest = 0.0 if length is None else tail(length)
+    if not math.isfinite(tail(0) - rest):
+        return NotApplicable("the energy of a mode that hardly decays is beyond what a float holds")
     return LagEnergy(tail(0) - rest, lambda lags: tail(0) - tail(lags))
 
 
@@ -137,13 +140,15 @@ def tail_energy(kernel: Kernel) -> Callable[[int], float]:
     """Energy from a lag on to infinity, in closed form; every mode must decay."""
     log_poles = kernel.spectrum.log_poles
     mixed, plain = pair_weights(kernel)
-    mixed /= -np.expm1(log_poles.conj()[:, :, None] + log_poles[:, None, :])
-    plain /= -np.expm1(log_poles[:, :, None] + log_poles[:, None, :])
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        mixed /= -np.expm1(log_poles.conj()[:, :, None] + log_poles[:, None, :])
+        plain /= -np.expm1(log_poles[:, :, None] + log_poles[:, None, :])
 
     def tail(lag: int) -> float:
-        z = np.exp(log_poles * lag)[..., None]
-        sums = (z.conj() * (mixed @ z) + z * (plain @ z)).real.sum()
-        return max(0.0, float(sums) * kernel.gain**2 / 2.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = np.exp(log_poles * lag)[..., None]
+            sums = (z.conj() * (mixed @ z) + z * (plain @ z)).real.sum()
+        return float(np.maximum(sums * kernel.gain**2 / 2.0, 0.0))  # a NaN stays one
 
     return tail
 

@@ -50,11 +50,16 @@ def redundant_modes(layer: LayerSpectrum) -> Bools:
     Returns:
         (H, M)
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _redundant_modes(layer)
+
+
+def _redundant_modes(layer: LayerSpectrum) -> Bools:
     poles = np.exp(layer.log_poles)
     real, imag = poles.real, poles.imag
     if layer.symmetry is Symmetry.HALF:
         imag = np.abs(imag)
-    room = -np.expm1(2.0 * layer.log_poles.real) * (SAME / np.sqrt(1.0 - SAME**2))
+    room = -np.expm1(-2.0 * layer.decay) * (SAME / np.sqrt(1.0 - SAME**2))
     channels, modes = layer.shape
     found = np.zeros(layer.shape, dtype=np.bool_)
     rows = max(1, min(modes, _BLOCK // modes))

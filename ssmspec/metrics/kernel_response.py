@@ -67,6 +67,8 @@ def dead_channel_fraction(_: LayerSpectrum, context: Context) -> float | NotAppl
         return NotApplicable("a MIMO layer is one system, not several channels")
     gains = peak_gains(kernel)
     loudest = float(gains.max())
+    if not math.isfinite(loudest):
+        return NotApplicable("the gain of a mode that hardly decays is beyond what a float holds")
     return share(gains < AUDIBLE * loudest) if loudest else NotApplicable("the kernel is zero")
 
 
@@ -78,13 +80,15 @@ def peak_gains(kernel: LayerKernel) -> Floats:
         kernel: every mode must decay.
 
     Returns:
-        (H,)
+        (H,), infinite where one overflows.
     """
     gains = np.empty(kernel.spectrum.channels)
     outputs, _, modes = kernel.residues.shape
-    for block in channel_blocks(kernel, 2 * outputs * (2 * GRID + modes * modes)):
-        part = _Part(kernel.residues[:, block], kernel.spectrum.log_poles[block], kernel.gain)
-        gains[block] = np.sqrt(part.peaks())
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for block in channel_blocks(kernel, 2 * outputs * (2 * GRID + modes * modes)):
+            part = _Part(kernel.residues[:, block], kernel.spectrum.log_poles[block], kernel.gain)
+            gains[block] = np.sqrt(part.peaks())
+    gains[np.isnan(gains)] = np.inf
     return gains
 
 
