@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
-from ssmspec.comparison_report import outcomes_to_dict, shared_unit, subtract
+from ssmspec.comparison_report import outcomes_to_dict
 from ssmspec.report import (
     SCHEMA_VERSION,
     CheckpointSummary,
@@ -24,6 +24,8 @@ from ssmspec.report import (
     NotApplicable,
     Outcome,
     Skipped,
+    shared_unit,
+    subtract,
 )
 
 MATERIAL = 0.01

@@ -20,6 +20,8 @@ from ssmspec.report import (
     NotApplicable,
     Outcome,
     Skipped,
+    shared_unit,
+    subtract,
 )
 
 
@@ -58,28 +60,11 @@ class Side:
         }
 
 
-def subtract(minuend: Outcome, subtrahend: Outcome) -> float | None:
-    """The difference of two numbers in one unit; None where there is no such number."""
-    if not (isinstance(minuend, Measured) and isinstance(subtrahend, Measured)):
-        return None
-    x, y = minuend.value, subtrahend.value
-    if isinstance(x, str) or isinstance(y, str) or minuend.unit != subtrahend.unit:
-        return None
-    difference = x - y
-    return difference if math.isfinite(difference) else None
-
-
 def outcomes_to_dict(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Several outcomes of one metric: a value or null each, and a reason for every null."""
     reasons = {k: o.reason for k, o in outcomes.items() if isinstance(o, NotApplicable)}
     values = {k: o.value if isinstance(o, Measured) else None for k, o in outcomes.items()}
     return {**values, **({"not_applicable": reasons} if reasons else {})}
-
-
-def shared_unit(*outcomes: Outcome) -> str | None:
-    """The unit of the outcomes that have one; None where they differ or none has."""
-    units = {outcome.unit for outcome in outcomes if isinstance(outcome, Measured)}
-    return units.pop() if len(units) == 1 else None
 
 
 @dataclass(frozen=True)

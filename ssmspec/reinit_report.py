@@ -8,29 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
+from ssmspec.choices import CPolicy
 from ssmspec.report import Outcome, Skipped
-
-
-class DtPolicy(StrEnum):
-    """What becomes of a layer's step sizes dt, where it has any.
-
-    `KEEP`: the layer's own dt, and A = log_pole / dt. `ONE`: dt = 1, and A = log_pole.
-    """
-
-    KEEP = "keep"
-    ONE = "one"
-
-
-class CPolicy(StrEnum):
-    """What becomes of C, which belongs to the poles that were there.
-
-    `KEEP`: stays as it is. `FIT`: the least-squares C with which the new poles reproduce the old
-    kernels. `RESET`: drawn as the family's own code draws it at the start.
-    """
-
-    KEEP = "keep"
-    FIT = "fit"
-    RESET = "reset"
 
 
 class StepSizes(StrEnum):

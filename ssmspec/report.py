@@ -80,6 +80,23 @@ class NotApplicable:
 Outcome: TypeAlias = Measured | NotApplicable
 
 
+def subtract(minuend: Outcome, subtrahend: Outcome) -> float | None:
+    """The difference of two numbers in one unit; None where there is no such number."""
+    if not (isinstance(minuend, Measured) and isinstance(subtrahend, Measured)):
+        return None
+    x, y = minuend.value, subtrahend.value
+    if isinstance(x, str) or isinstance(y, str) or minuend.unit != subtrahend.unit:
+        return None
+    difference = x - y
+    return difference if math.isfinite(difference) else None
+
+
+def shared_unit(*outcomes: Outcome) -> str | None:
+    """The unit of the outcomes that have one; None where they differ or none has."""
+    units = {outcome.unit for outcome in outcomes if isinstance(outcome, Measured)}
+    return units.pop() if len(units) == 1 else None
+
+
 @dataclass(frozen=True)
 class ModelMetric:
     """One metric over the whole model, and how the layers were brought together."""

@@ -14,13 +14,14 @@ from typing import Unpack
 import numpy as np
 
 from ssmspec.analysis import ReadingOptions, Source, chosen_reading, find, opened
+from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
 from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine, power_profile
 from ssmspec.metrics.base import Context
 from ssmspec.reading import Discretization, Reading
 from ssmspec.report import CheckpointSummary, NotApplicable, Outcome, Skipped
-from ssmspec.sensitivity_report import Knob, Sweep, SweepPoint, SweptLayer
+from ssmspec.sensitivity_report import Sweep, SweepPoint, SweptLayer
 from ssmspec.spectrum import LayerSpectrum, bilinear_to_log_poles, log_poles_to_bilinear
 
 FACTORS = tuple(2.0**j for j in range(-4, 5))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
+from ssmspec.choices import Knob
 from ssmspec.report import (
     SCHEMA_VERSION,
     CheckpointSummary,
@@ -15,13 +15,6 @@ from ssmspec.report import (
     Outcome,
     Skipped,
 )
-
-
-class Knob(StrEnum):
-    """What is scaled. `DT`: every step size. `XI`: every decay, at fixed angles."""
-
-    DT = "dt"
-    XI = "xi"
 
 
 @dataclass(frozen=True)

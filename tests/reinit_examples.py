@@ -7,8 +7,8 @@ from safetensors.numpy import save_file
 
 import ssmspec
 from ssmspec.checkpoints.memory import MemoryCheckpoint
+from ssmspec.choices import CPolicy
 from ssmspec.reading import Reading
-from ssmspec.reinit_report import CPolicy
 from ssmspec.reinitialization import plan as planning
 from ssmspec.schemes import SCHEMES
 from tests.families_examples import EXAMPLES as DIAGONAL

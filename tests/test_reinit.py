@@ -9,9 +9,10 @@ import torch
 from safetensors.numpy import load_file
 
 import ssmspec
+from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.reading import Discretization
-from ssmspec.reinit_report import DtPolicy, StepSizes
+from ssmspec.reinit_report import StepSizes
 from ssmspec.reinitialization import plan as planning
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Symmetry

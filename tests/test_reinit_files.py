@@ -10,11 +10,12 @@ from safetensors.numpy import load_file, save_file
 
 import ssmspec
 from ssmspec.checkpoints import open_checkpoint
+from ssmspec.choices import CPolicy
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.reinit_report import CPolicy, StepSizes
+from ssmspec.reinit_report import StepSizes
 from ssmspec.reinitialization import plan as planning
 from ssmspec.report import Measured
 from ssmspec.schemes import SCHEMES

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from ssmspec.choices import Knob
 from ssmspec.cli.options import Checkpoint, Output, Session, reading_options, session_options
 from ssmspec.cli.output import deliver, page_for, progress_bar
 from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.naming import printable
 from ssmspec.reading import Reading
-from ssmspec.sensitivity_report import Knob
 
 if TYPE_CHECKING:
     from ssmspec.writers import Page
@@ -90,7 +90,7 @@ def _against(
     checkpoint: Path, reading: Reading, scheme: str, form: str, page: Page, advance: Progress
 ) -> Rendered:
     from ssmspec.comparison import against  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers import AGAINST_WRITERS  # noqa: PLC0415
+    from ssmspec.writers.comparisons import AGAINST_WRITERS  # noqa: PLC0415
 
     writer = AGAINST_WRITERS.require(form)
     report = against(checkpoint, scheme, reading, progress=advance)
@@ -101,7 +101,7 @@ def _sweep(
     checkpoint: Path, reading: Reading, knob: Knob, form: str, page: Page, advance: Progress
 ) -> Rendered:
     from ssmspec.sensitivity import sweep  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers import SWEEP_WRITERS  # noqa: PLC0415
+    from ssmspec.writers.comparisons import SWEEP_WRITERS  # noqa: PLC0415
 
     writer = SWEEP_WRITERS.require(form)
     report = sweep(checkpoint, knob, reading, progress=advance)

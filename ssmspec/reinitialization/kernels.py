@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from ssmspec.arrays import Array
+from ssmspec.choices import CPolicy
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families import FoundLayer
 from ssmspec.families.base import LayerSource
 from ssmspec.fitting import fit, match, search_decay
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
-from ssmspec.reinit_report import CPolicy, KernelChange, XiSearch
+from ssmspec.reinit_report import KernelChange, XiSearch
 from ssmspec.reinitialization.target import Target, Wish
 from ssmspec.spectrum import LayerSpectrum
 

@@ -14,6 +14,7 @@ from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.overlay import Overlay
 from ssmspec.checkpoints.torch_zip import TorchZipCheckpoint
+from ssmspec.choices import CPolicy
 from ssmspec.errors import CheckpointError, NoLayersError, SchemeError, SsmspecError, UsageError
 from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.base import LayerSource
@@ -22,7 +23,7 @@ from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, Reading
-from ssmspec.reinit_report import CPolicy, LayerChange
+from ssmspec.reinit_report import LayerChange
 from ssmspec.reinitialization.kernels import (
     changed_outputs,
     check_search,

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ssmspec.arrays import Array, Complexes
+from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.families.diagonal import to_log_poles
 from ssmspec.naming import printable
-from ssmspec.reinit_report import DtPolicy, StepSizes
+from ssmspec.reinit_report import StepSizes
 from ssmspec.schemes import SCHEMES, Kind, Scheme, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from ssmspec.against_report import SchemeComparison
-from ssmspec.comparison_report import Comparison
 from ssmspec.registry import Registry
 from ssmspec.report import Report
-from ssmspec.sensitivity_report import Sweep
-from ssmspec.writers import (
-    against_tables,
-    against_text,
-    comparison_tables,
-    comparison_text,
-    csv_report,
-    json_report,
-    markdown,
-    sweep_tables,
-    sweep_text,
-    text,
-)
+from ssmspec.writers import csv_report, json_report, markdown, text
 from ssmspec.writers.base import Page, Writer
 
 WRITERS: Registry[Writer[Report]] = Registry(
@@ -28,49 +14,4 @@ WRITERS: Registry[Writer[Report]] = Registry(
     key=lambda writer: writer.id,
 )
 
-_JSON, _COMPLETE = "json", "complete, for scripts"
-
-COMPARISON_WRITERS: Registry[Writer[Comparison]] = Registry(
-    "format",
-    "ssmspec.comparison_writers",
-    (
-        comparison_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
-        comparison_tables.CSV,
-        comparison_tables.MARKDOWN,
-    ),
-    key=lambda writer: writer.id,
-)
-
-AGAINST_WRITERS: Registry[Writer[SchemeComparison]] = Registry(
-    "format",
-    "ssmspec.against_writers",
-    (
-        against_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
-        against_tables.CSV,
-        against_tables.MARKDOWN,
-    ),
-    key=lambda writer: writer.id,
-)
-
-SWEEP_WRITERS: Registry[Writer[Sweep]] = Registry(
-    "format",
-    "ssmspec.sweep_writers",
-    (
-        sweep_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
-        sweep_tables.CSV,
-        sweep_tables.MARKDOWN,
-    ),
-    key=lambda writer: writer.id,
-)
-
-__all__ = [
-    "AGAINST_WRITERS",
-    "COMPARISON_WRITERS",
-    "SWEEP_WRITERS",
-    "WRITERS",
-    "Page",
-    "Writer",
-]
+__all__ = ["WRITERS", "Page", "Writer"]

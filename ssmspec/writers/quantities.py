@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ssmspec.comparison_report import shared_unit, subtract
-from ssmspec.report import Measured, Outcome
+from ssmspec.report import Measured, Outcome, shared_unit, subtract
 from ssmspec.units import DIMENSIONLESS, SAMPLES
 from ssmspec.writers.formatting import NOT_APPLICABLE, samples, significant
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
+from ssmspec.choices import CPolicy
 from ssmspec.naming import printable
-from ssmspec.reinit_report import CPolicy, LayerChange, Reinitialization, StepSizes
+from ssmspec.reinit_report import LayerChange, Reinitialization, StepSizes
 from ssmspec.report import Measured, Outcome
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page

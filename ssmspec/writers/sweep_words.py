@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from ssmspec.choices import Knob
 from ssmspec.report import Measured
-from ssmspec.sensitivity_report import Knob, Sweep, SweepPoint
+from ssmspec.sensitivity_report import Sweep, SweepPoint
 
 _TITLES = {
     Knob.DT: "step sizes scaled by {}",

@@ -1,0 +1,56 @@
+"""Formats of the reports that set something beside something else; loaded by their commands."""
+
+from __future__ import annotations
+
+from ssmspec.against_report import SchemeComparison
+from ssmspec.comparison_report import Comparison
+from ssmspec.registry import Registry
+from ssmspec.sensitivity_report import Sweep
+from ssmspec.writers import (
+    against_tables,
+    against_text,
+    comparison_tables,
+    comparison_text,
+    json_report,
+    sweep_tables,
+    sweep_text,
+)
+from ssmspec.writers.base import Writer
+
+_JSON, _COMPLETE = "json", "complete, for scripts"
+
+COMPARISON_WRITERS: Registry[Writer[Comparison]] = Registry(
+    "format",
+    "ssmspec.comparison_writers",
+    (
+        comparison_text.WRITER,
+        Writer(_JSON, _COMPLETE, json_report.render),
+        comparison_tables.CSV,
+        comparison_tables.MARKDOWN,
+    ),
+    key=lambda writer: writer.id,
+)
+
+AGAINST_WRITERS: Registry[Writer[SchemeComparison]] = Registry(
+    "format",
+    "ssmspec.against_writers",
+    (
+        against_text.WRITER,
+        Writer(_JSON, _COMPLETE, json_report.render),
+        against_tables.CSV,
+        against_tables.MARKDOWN,
+    ),
+    key=lambda writer: writer.id,
+)
+
+SWEEP_WRITERS: Registry[Writer[Sweep]] = Registry(
+    "format",
+    "ssmspec.sweep_writers",
+    (
+        sweep_text.WRITER,
+        Writer(_JSON, _COMPLETE, json_report.render),
+        sweep_tables.CSV,
+        sweep_tables.MARKDOWN,
+    ),
+    key=lambda writer: writer.id,
+)
