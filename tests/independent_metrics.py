@@ -64,6 +64,12 @@ def measure(A, dt, length, initial_A):
         "memory_ratio": max(times) * math.log(100) / length,
         "timescale_coverage": sum(any(2**j <= t < 2 ** (j + 1) for t in times) for j in octaves)
         / len(octaves),
+        "local_channel_fraction": statistics.mean(
+            all(20 * math.log(100) < -m.real * length for m in channel) for channel in channels
+        ),
+        "global_channel_fraction": statistics.mean(
+            any(math.exp(m.real * length) >= 0.01 for m in channel) for channel in channels
+        ),
         "damping_ratio_median": statistics.median(
             math.cos(math.pi - abs(cmath.phase(m))) for m in modes
         ),

@@ -210,7 +210,8 @@ def test_real_poles_have_memory_and_no_frequency():
     assert measured == {
         "step_size_min", "step_size_median", "step_size_max", "max_radius", "unstable_fraction",
         "time_constant_p05", "time_constant_median", "time_constant_p95", "memoryless_fraction",
-        "undamped_fraction", "memory_ratio", "timescale_coverage", "init_scheme", "init_drift",
+        "undamped_fraction", "memory_ratio", "timescale_coverage", "local_channel_fraction",
+        "global_channel_fraction", "init_scheme", "init_drift",
         "redundant_mode_fraction",
     }  # fmt: skip
     rest = {

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ssmspec.arrays import Floats
 from ssmspec.metrics.base import (
     SEQUENCE_LENGTH,
     STABLE_MODE,
@@ -23,6 +24,8 @@ from ssmspec.report import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION, SAMPLES
 
+LOCAL = 0.05
+"""Share of the sequence within which a local channel forgets, as the rule LOC001 draws the line."""
 FORGOTTEN = math.log(100.0)
 """Nats after which a hundredth of an impulse is left: where `memory_ratio` says it is forgotten."""
 
@@ -68,6 +71,22 @@ def timescale_coverage(layer: LayerSpectrum, context: Context) -> float | NotApp
     reached = time_octaves(layer.decay[layer.stable])
     within = reached[(reached >= 0) & (reached < octaves)]
     return np.count_nonzero(np.bincount(within, minlength=octaves)) / octaves
+
+
+def local_channel_fraction(layer: LayerSpectrum, context: Context) -> float:
+    """Share of channels (heads) that fall to 1 % within a twentieth of the sequence, in [0, 1]."""
+    return share(_channel_memory(layer) < LOCAL * context.length)
+
+
+def global_channel_fraction(layer: LayerSpectrum, context: Context) -> float:
+    """Share of channels (heads) that have not fallen to 1 % when the sequence ends, in [0, 1]."""
+    return share(_channel_memory(layer) >= context.length)
+
+
+def _channel_memory(layer: LayerSpectrum) -> Floats:
+    """(H,) samples in which the slowest mode of each channel falls to 1 %; infinite undamped."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(FORGOTTEN / np.maximum(layer.decay.min(axis=1), 0.0))
 
 
 def _time_constant(layer: LayerSpectrum, level: float) -> float | NotApplicable:
@@ -160,6 +179,26 @@ METRICS = (
         summary="share of the octaves of time up to L that hold a time constant",
         formula="share of [2^j, 2^(j+1)), 2^j < L, that hold a 1/decay",
         measure=timescale_coverage,
+        needs=(SEQUENCE_LENGTH,),
+    ),
+    Metric(
+        id="local_channel_fraction",
+        unit=FRACTION,
+        direction=Direction.NEITHER,
+        aggregate=Aggregate.MEAN,
+        summary="share of channels (heads) that forget within a twentieth of the sequence",
+        formula="share of channels with max over modes of ln(100) / decay < L / 20",
+        measure=local_channel_fraction,
+        needs=(SEQUENCE_LENGTH,),
+    ),
+    Metric(
+        id="global_channel_fraction",
+        unit=FRACTION,
+        direction=Direction.NEITHER,
+        aggregate=Aggregate.MEAN,
+        summary="share of channels (heads) that still remember the start when the sequence ends",
+        formula="share of channels with max over modes of ln(100) / decay >= L",
+        measure=global_channel_fraction,
         needs=(SEQUENCE_LENGTH,),
     ),
 )

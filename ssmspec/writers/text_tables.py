@@ -66,6 +66,11 @@ def _stride(layer: LayerReport) -> str:
     return f"{percent(stride)} ({percent(chance)})"
 
 
+def _count(layer: LayerReport, metric: str) -> str:
+    share = layer.value(metric)
+    return NOT_APPLICABLE if share is None else str(round(share * layer.channels))
+
+
 _FREQUENCY = (
     ("dt", _dt_range, 3),
     _column("tau", "time_constant_median", samples, 2),
@@ -102,6 +107,8 @@ _DECAY = (
     _column("95 %", "time_constant_p95", samples, 1),
     _column("< 1", "memoryless_fraction", percent, 2),
     _column("octaves", "timescale_coverage", percent, 3),
+    ("local", lambda layer: _count(layer, "local_channel_fraction"), 4),
+    ("global", lambda layer: _count(layer, "global_channel_fraction"), 4),
     _column("memory/L", "memory_ratio", significant, 4),
     _column("max |z|", "max_radius", lambda v: significant(v, 6), 5),
     ("init", _scheme, 9),
