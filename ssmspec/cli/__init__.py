@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
@@ -27,10 +29,22 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def build() -> typer.Typer:
-    """The application with its commands; separate from `main` so that tests can invoke it."""
-    from ssmspec.cli import analyze, compare, explain, reinit, tables  # noqa: PLC0415
+COMMANDS = {
+    "analyze": "ssmspec.cli.analyze",
+    "compare": "ssmspec.cli.compare",
+    "reinit": "ssmspec.cli.reinit",
+    "list": "ssmspec.cli.tables",
+    "explain": "ssmspec.cli.explain",
+}
+"""Name -> the module whose `command` it is, in the order of `--help`."""
 
+
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The application.
+
+    Args:
+        arguments: a command line; where it begins with a command, only that one is loaded.
+    """
     app = typer.Typer(
         name="ssmspec",
         no_args_is_help=True,
@@ -46,11 +60,10 @@ def build() -> typer.Typer:
     ) -> None:
         """Read a state-space model's poles and say what it can and cannot hear."""
 
-    app.command("analyze")(analyze.command)
-    app.command("compare")(compare.command)
-    app.command("reinit")(reinit.command)
-    app.command("list")(tables.command)
-    app.command("explain")(explain.command)
+    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name, module in COMMANDS.items():
+        if named in (None, name):
+            app.command(name)(import_module(module).command)
     return app
 
 
@@ -68,7 +81,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one sentence on stderr."""
     try:
-        result = build()(args=arguments, prog_name="ssmspec", standalone_mode=False)
+        result = build(arguments)(args=arguments, prog_name="ssmspec", standalone_mode=False)
     except BrokenPipeError:
         # The reader of our stdout has gone; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -86,7 +86,7 @@ def target(layer: LayerSpectrum, wish: Wish, number: int) -> Target:
         held = ", ".join(name for name, scheme in SCHEMES.items() if not scheme.oscillates)
         raise SchemeError(
             f"{printable(layer.name)} stores real poles and cannot hold {wish.scheme.id}, whose "
-            f"poles oscillate; of the schemes it can hold {held}"
+            f"poles oscillate; it can hold {held}"
         )
     place = _places(layer)
     modes = int(place.max()) + 1
