@@ -190,7 +190,7 @@ def measure(
     context = Context(
         sequence_length=reading.seq_len,
         sample_rate=reading.rate_of(spectrum.name),
-        references=initial_spectra(family, spectrum),
+        references=InitialSpectra(family, spectrum),
         kernel=None if isinstance(kernel, NotApplicable) else kernel,
         no_kernel=kernel.reason if isinstance(kernel, NotApplicable) else "",
         row_stride=reading.row_stride,
@@ -300,30 +300,41 @@ def _blocks(catalog: Catalog, names: Sequence[str]) -> tuple[int, int] | None:
     return (len(ours), len(everything)) if len(everything) > len(ours) else None
 
 
-def initial_spectra(family: Family, spectrum: LayerSpectrum) -> dict[str, LayerSpectrum]:
-    """What the layer was, had it been initialized with each scheme its family offers.
+class InitialSpectra(Mapping[str, LayerSpectrum]):
+    """What a layer was, had it been initialized with each scheme its family offers, by scheme id.
 
-    Of a scheme with settings that a file does not tell, the nearest is taken.
+    Each is built when it is asked for and not kept: beside a layer of millions of modes stands one
+    initialization at a time. Of a scheme with settings a file does not tell, it is the nearest.
     """
-    if spectrum.non_finite:
-        return {}
-    spectra: dict[str, LayerSpectrum] = {}
-    for identifier in family.known_inits:
+
+    def __init__(self, family: Family, spectrum: LayerSpectrum) -> None:
+        self._spectrum = spectrum
+        self._schemes = tuple(
+            identifier
+            for identifier in family.known_inits
+            if not spectrum.non_finite
+            and SCHEMES[identifier].has_references(spectrum.modes, spectrum.dt, spectrum.decay)
+        )
+
+    def __getitem__(self, identifier: str) -> LayerSpectrum:
+        if identifier not in self._schemes:
+            raise KeyError(identifier)
+        layer = self._spectrum
         candidates = [
-            replace(spectrum, log_poles=log_poles)
+            replace(layer, log_poles=log_poles)
             for log_poles in SCHEMES[identifier].references(
-                spectrum.channels,
-                spectrum.modes,
-                spectrum.dt,
-                spectrum.decay,
-                spectrum.discretization,
+                layer.channels, layer.modes, layer.dt, layer.decay, layer.discretization
             )
         ]
         if len(candidates) == 1:
-            spectra[identifier] = candidates[0]
-        elif candidates:
-            spectra[identifier] = min(candidates, key=lambda start: drift(spectrum, start))
-    return spectra
+            return candidates[0]
+        return min(candidates, key=lambda start: drift(layer, start))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemes)
+
+    def __len__(self) -> int:
+        return len(self._schemes)
 
 
 def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport | None:

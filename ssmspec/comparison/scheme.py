@@ -11,18 +11,18 @@ the nearest is too far to be believed, neither word is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
 
 from ssmspec.against_report import Contrast, LayerContrast, SchemeComparison, Start
 from ssmspec.analysis import (
+    InitialSpectra,
     ReadingOptions,
     Source,
     chosen_reading,
     find,
-    initial_spectra,
     layer_report,
     measure,
     opened,
@@ -119,7 +119,7 @@ def _contrast(
         return LayerContrast(measured, drawn, None, {})
     context = Context(reading.seq_len, reading.rate_of(spectrum.name), no_kernel=NO_KERNEL)
     reference = layer_report(drawn, law.title, context)
-    starts = initial_spectra(family, spectrum)
+    starts = InitialSpectra(family, spectrum)
     start = _start(spectrum, starts)
     before = None
     if start is not None:
@@ -179,7 +179,7 @@ def _stored_modes(spectrum: LayerSpectrum) -> int:
     return spectrum.modes
 
 
-def _start(spectrum: LayerSpectrum, starts: dict[str, LayerSpectrum]) -> Start | None:
+def _start(spectrum: LayerSpectrum, starts: Mapping[str, LayerSpectrum]) -> Start | None:
     drifts = {scheme: drift(spectrum, initial) for scheme, initial in starts.items()}
     nearest = min(drifts, key=drifts.__getitem__, default=None)
     if nearest is None or drifts[nearest] > STRAYED:

@@ -37,6 +37,7 @@ class Context:
         no_kernel: why there is none, as a clause.
         row_stride: samples from one row of an image to the next, or None.
         resample: by what factor a run is to lower the sample rate, or None where nobody asked.
+        nearest: layer -> (drift, scheme id) of its nearest reference, once it was searched for.
     """
 
     sequence_length: int | None = None
@@ -46,6 +47,9 @@ class Context:
     no_kernel: str = "C is not in the file"
     row_stride: int | None = None
     resample: float | None = None
+    nearest: dict[LayerSpectrum, tuple[float, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def length(self) -> int:

@@ -85,11 +85,13 @@ def init_drift(layer: LayerSpectrum, context: Context) -> float | NotApplicable:
 
 def _nearest(layer: LayerSpectrum, context: Context) -> tuple[float, str] | NotApplicable:
     """(drift, scheme id) of the nearest reference; the first of several equally near."""
-    drifts = [(drift(layer, context.references[scheme]), scheme) for scheme in context.references]
-    nearest = min(drifts, key=lambda item: item[0])
-    if math.isinf(nearest[0]):
+    if layer not in context.nearest:
+        drifts = [(drift(layer, start), scheme) for scheme, start in context.references.items()]
+        context.nearest[layer] = min(drifts, key=lambda item: item[0])
+    answer = context.nearest[layer]
+    if math.isinf(answer[0]):
         return NotApplicable("no known initialization lies at a finite distance")
-    return nearest
+    return answer
 
 
 METRICS = (

@@ -163,6 +163,14 @@ class Scheme:
             self._check_dt(dt, (channels, modes), options)
         return Draw(_discretize(built, dt, discretization), dt, built)
 
+    def has_references(
+        self, modes: int, dt: Floats | None = None, decay: Floats | None = None
+    ) -> bool:
+        """Whether `references` yields anything for a layer of so many modes; builds no poles."""
+        if self.random or (dt if self.kind is Kind.CONTINUOUS else decay) is None:
+            return False
+        return next(self.candidates(modes), None) is not None
+
     def references(
         self,
         channels: int,
@@ -189,7 +197,7 @@ class Scheme:
             Complex128 (H, M), with modes in the scheme's own order. Nothing for a random scheme,
             nor where the layer lacks what the scheme needs.
         """
-        if self.random or (dt if self.kind is Kind.CONTINUOUS else decay) is None:
+        if not self.has_references(modes, dt, decay):
             return
         for options in self.candidates(modes):
             knobs = options.resolve(self.id, self.options)
