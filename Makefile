@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ssmspec analyze sample_checkpoints/s4d_lin.safetensors --seq-len 1024
 
 test: $(VENV)/.installed-dev check
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -13,6 +13,14 @@ from ssmspec.reading import Reading
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "checkpoints"
 
 
+def pytest_report_header() -> str:
+    """Say whether the tests on real checkpoints can run."""
+    if not SHARED.is_dir():
+        return "real checkpoints: absent, the tests that need them are skipped"
+    files = [path.name for path in SHARED.iterdir() if path.suffix != ".md"]
+    return f"real checkpoints: {len(files)} files, the tests that need them run"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real trained checkpoints; tests that need it skip where it is absent."""
