@@ -284,10 +284,10 @@ def test_hostile_files_are_refused_at_once(tmp_path, which):
     path = tmp_path / "x"
     path.write_bytes(HOSTILE[which])
     tracemalloc.start()
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(CheckpointError) as caught:
         MsgpackCheckpoint(path)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 2**20 + 12 * len(HOSTILE[which])
     tracemalloc.stop()
     assert len(str(caught.value)) < 400

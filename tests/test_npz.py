@@ -141,7 +141,7 @@ HEADERS = {
 
 def check_refusal(path, name=None, kind=CheckpointError):
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(kind) as caught, NpzCheckpoint(path) as checkpoint:
             checkpoint.read(name)
@@ -150,7 +150,7 @@ def check_refusal(path, name=None, kind=CheckpointError):
         tracemalloc.stop()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500 + len(str(path))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     return peak
 
 

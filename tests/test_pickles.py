@@ -1,10 +1,8 @@
 import os
 import pickle
 import struct
-import time
-import tracemalloc
 from collections import OrderedDict
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -15,8 +13,8 @@ from ssmspec.checkpoints.pickles import interpret
 from ssmspec.checkpoints.tensor_tree import collect
 from ssmspec.checkpoints.torch_tensors import Storage, StoredTensor
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
+from tests.torch_forgery import MIB, bounded
 
-MIB = 2**20
 NO_NUMBERS = (b"eval", b"exec", b"compile", b"__import__", b"open")
 
 
@@ -30,20 +28,6 @@ def plain(value):
     if isinstance(value, list):
         return [plain(item) for item in value]
     return tuple(plain(item) for item in value) if isinstance(value, tuple) else value
-
-
-@contextmanager
-def bounded(mib, seconds):
-    tracemalloc.start()
-    begin = time.perf_counter()
-    try:
-        yield
-        elapsed = time.perf_counter() - begin
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < mib * MIB
-    assert elapsed < seconds
 
 
 scalars = (

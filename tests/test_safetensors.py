@@ -148,7 +148,7 @@ def test_hostile_headers_are_refused_in_one_line_and_little_memory(tmp_path, cas
     header, data, length = HOSTILE[case]
     path = write_raw(tmp_path / "x", header, data, length)
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(CheckpointError) as caught:
             SafetensorsCheckpoint(path)
@@ -158,7 +158,7 @@ def test_hostile_headers_are_refused_in_one_line_and_little_memory(tmp_path, cas
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300 + len(str(path))
     assert peak < 2**20 + 20 * path.stat().st_size
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_names_are_kept_and_only_escaped_in_messages(tmp_path):
@@ -208,10 +208,10 @@ def test_opening_reads_no_tensor_of_a_sparse_12_gb_file(tmp_path):
         file.seek(end)
         file.write(np.float32([1.5, -2.5]).tobytes())
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     with SafetensorsCheckpoint(path) as checkpoint:
         np.testing.assert_array_equal(checkpoint.read("end"), [1.5, -2.5])
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 

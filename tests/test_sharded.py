@@ -172,7 +172,7 @@ def test_shards_in_a_subfolder_and_behind_links_are_read(tmp_path):
 def test_broken_indexes_are_refused_in_one_line_and_little_memory(tmp_path, text):
     (tmp_path / INDEX).write_text(text)
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(CheckpointError) as caught:
             open_checkpoint(tmp_path / INDEX)
@@ -182,7 +182,7 @@ def test_broken_indexes_are_refused_in_one_line_and_little_memory(tmp_path, text
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500 + 2 * len(str(tmp_path))
     assert peak < 2**20 + 20 * len(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_an_index_that_is_not_utf_8_or_too_large_is_refused(tmp_path, monkeypatch):

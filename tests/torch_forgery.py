@@ -23,10 +23,10 @@ MIB = 2**20
 @contextmanager
 def bounded(mib, seconds):
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()  # of this process: a busy machine is no failure
     try:
         yield
-        elapsed = time.perf_counter() - begin
+        elapsed = time.process_time() - begin
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
