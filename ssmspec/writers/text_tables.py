@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 
 from ssmspec.report import LayerReport, Measured, NotApplicable
 from ssmspec.writers.formatting import (
@@ -211,6 +210,13 @@ def collapse(rows: Rows) -> tuple[list[tuple[str, LayerReport]], int]:
         hidden += len(members) - len(outliers) - alike
         shown.append((f"{alike} alike", middle))
     return shown, hidden
+
+
+def median(values: Iterable[float]) -> float:
+    """The median; `statistics` would load fractions, decimal and random for it."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _numbers(layer: LayerReport) -> dict[str, float]:
