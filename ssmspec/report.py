@@ -256,7 +256,7 @@ class Report:
         return Verdict.WARN if Level.WARNING in levels else Verdict.PASS
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON report of SPEC section 6, free of infinities and NaN."""
+        """The report as JSON types, free of infinities and NaN."""
         return {
             "schema_version": SCHEMA_VERSION,
             "tool": {"name": "ssmspec", "version": __version__},

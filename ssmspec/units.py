@@ -32,7 +32,7 @@ def unwrapped_to_omega(omega_unwrapped: Floats) -> Floats:
     """Fold an unwrapped frequency into [0, pi], as a real-valued signal hears it.
 
     Angles already inside (-pi, pi] are returned as their exact magnitude; only the others are
-    reduced modulo 2 pi (SPEC section 1).
+    reduced modulo 2 pi.
 
     Args:
         omega_unwrapped: any shape, rad/sample, any real value.
@@ -61,7 +61,7 @@ def freq_to_hertz(freq: float, sample_rate: float) -> float:
 def decay_to_half_width(decay: Floats) -> Floats:
     """Exact half-power half-width of a single pole of radius r = exp(-decay).
 
-    SPEC section 1 states it as arccos((4r - 1 - r^2) / (2r)). With cos b = 1 - 2 sin^2(b/2) that
+    The gain falls to half power at cos b = (4r - 1 - r^2) / (2r). With cos b = 1 - 2 sin^2(b/2) that
     is b = 2 arcsin((1 - r) / (2 sqrt r)) = 2 arcsin(sinh(decay / 2)), which keeps all digits near
     the unit circle. Where r < 3 - 2 sqrt 2 the gain never falls to half power and b = pi.
 

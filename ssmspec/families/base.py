@@ -76,7 +76,7 @@ class Family:
     """One parameterization.
 
     Attributes:
-        id: SPEC's family id.
+        id: stable name, as in reports and on the command line.
         title: name for people, e.g. "S4D".
         summary: one line: where this parameterization comes from and what it stores.
         formula: how stored numbers become discrete poles, in words and symbols.

@@ -99,7 +99,7 @@ class Metric:
     """One measurement of one layer.
 
     Attributes:
-        id: SPEC section 2's id.
+        id: stable name, as in reports and on the command line.
         unit: unit of what `measure` returns. A metric in `units.CYCLES_PER_SAMPLE` is reported in
             hertz where the layer's sample rate is known.
         direction: which way is healthier.

@@ -83,7 +83,7 @@ class Scheme:
     """One initialization.
 
     Attributes:
-        id: SPEC section 4's id.
+        id: stable name, as on the command line.
         title: name for people.
         summary: one line.
         formula: the poles, in symbols.
