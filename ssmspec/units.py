@@ -61,9 +61,9 @@ def freq_to_hertz(freq: float, sample_rate: float) -> float:
 def decay_to_half_width(decay: Floats) -> Floats:
     """Exact half-power half-width of a single pole of radius r = exp(-decay).
 
-    The gain falls to half power at cos b = (4r - 1 - r^2) / (2r). With cos b = 1 - 2 sin^2(b/2) that
-    is b = 2 arcsin((1 - r) / (2 sqrt r)) = 2 arcsin(sinh(decay / 2)), which keeps all digits near
-    the unit circle. Where r < 3 - 2 sqrt 2 the gain never falls to half power and b = pi.
+    The gain falls to half power at cos b = (4r - 1 - r^2) / (2r). With cos b = 1 - 2 sin^2(b/2)
+    that is b = 2 arcsin((1 - r) / (2 sqrt r)) = 2 arcsin(sinh(decay / 2)), which keeps all digits
+    near the unit circle. Where r < 3 - 2 sqrt 2 the gain never falls to half power and b = pi.
 
     Args:
         decay: any shape, nat/sample. The width depends on |decay| only.
