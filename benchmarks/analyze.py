@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from synthetic import s4d_layer
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "sample_checkpoints" / "s4d_lin.safetensors"
@@ -113,18 +113,6 @@ CASES = (
     Case("1e6 modes", 1, 20_000, 50),
     Case("5e6 modes", 1, 100_000, 50),
 )
-
-
-def s4d_layer(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of one S4D layer of (channels, modes): S4D-Lin, moved a little by training."""
-    moved = 1.0 + 0.01 * rng.standard_normal(shape)
-    tensors = {
-        "log_dt": np.log(1e-3) + rng.random(shape[0]) * np.log(100.0),
-        "log_A_real": np.log(0.5 * moved),
-        "A_imag": math.pi * np.arange(shape[1]) * moved,
-        "C": rng.standard_normal((*shape, 2)),
-    }
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
 def write_case(case: Case, path: Path) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import statistics
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from synthetic import s4d_layer
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = 64 << 20
@@ -44,18 +44,6 @@ code = run(sys.argv[2:])
 if code:
     sys.exit(code)
 """
-
-
-def s4d_layer(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of one S4D layer of (channels, modes): S4D-Lin, moved a little by training."""
-    moved = 1.0 + 0.01 * rng.standard_normal(shape)
-    tensors = {
-        "log_dt": np.log(1e-3) + rng.random(shape[0]) * np.log(100.0),
-        "log_A_real": np.log(0.5 * moved),
-        "A_imag": math.pi * np.arange(shape[1]) * moved,
-        "C": rng.standard_normal((*shape, 2)),
-    }
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
 def layers(rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssmspec.arrays import Complexes, Floats
+from ssmspec.arrays import Floats
 
 TWO_PI = 2.0 * np.pi
 
-RAD_PER_SAMPLE = "rad/sample"
 CYCLES_PER_SAMPLE = "cycles/sample"
 HERTZ = "Hz"
 SAMPLES = "samples"
@@ -73,8 +72,3 @@ def decay_to_half_width(decay: Floats) -> Floats:
     """
     with np.errstate(over="ignore"):
         return 2.0 * np.arcsin(np.minimum(np.sinh(np.abs(decay) / 2.0), 1.0))
-
-
-def log_poles_to_poles_bar(log_poles: Complexes) -> Complexes:
-    """Log-poles to discrete poles in the z-plane."""
-    return np.exp(log_poles)

@@ -265,15 +265,8 @@ def median_layer(layers: Sequence[LayerReport]) -> LayerReport:
             metrics[key] = Measured(float(median(values)), outcome.unit)
         else:
             metrics[key] = NotApplicable("most of these layers have no number")
-    return LayerReport(
-        name=first.name,
-        family=first.family,
-        family_title=first.family_title,
-        discretization=first.discretization,
-        symmetry=first.symmetry,
-        channels=first.channels,
-        modes=first.modes,
-        selective=first.selective,
+    return replace(
+        first,
         metrics=metrics,
         power=_median_profile([layer.power for layer in layers]),
         timescales=_median_profile([layer.timescales for layer in layers]),
