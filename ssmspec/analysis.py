@@ -6,10 +6,12 @@ file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
@@ -22,10 +24,11 @@ from ssmspec.families.base import Family
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.lookalikes import describe
 from ssmspec.families.precision import Rounding
+from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.kernel import Kernel
+from ssmspec.layer_view import LayerView
 from ssmspec.metrics import METRICS, combine, measure_layer
 from ssmspec.metrics.base import Context
-from ssmspec.metrics.initialization import drift
 from ssmspec.metrics.kernel_energy import row_stride_of
 from ssmspec.metrics.kernel_lags import lag_profile
 from ssmspec.metrics.profiles import power_profile, timescale_profile
@@ -60,6 +63,8 @@ class HasStateDict(Protocol):
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | HasStateDict | Checkpoint
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (layers done, layers in all)."""
+Judge: TypeAlias = Callable[[Evidence], Sequence[Finding]]
+"""What the rules in force find in one measured layer."""
 
 
 class ReadingOptions(TypedDict, total=False):
@@ -114,6 +119,7 @@ def analyze(
     reading: Reading | None = None,
     *,
     progress: Progress | None = None,
+    judge: Judge = judge,
     **options: Unpack[ReadingOptions],
 ) -> Report:
     """Measure every state-space layer of a model.
@@ -123,6 +129,7 @@ def analyze(
             an object with `state_dict()`.
         reading: how to read it; or its fields as keywords (`seq_len=1024`, `family="s5"`, ...).
         progress: called after each layer with (done, all).
+        judge: the rules; those of the `recommended` preset unless others are given.
         **options: fields of `Reading`.
 
     Returns:
@@ -140,15 +147,17 @@ def analyze(
         layers: list[LayerReport] = []
         findings: list[Finding] = []
         assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
+        digest = _Fingerprint(checkpoint)
         for done, layer in enumerate(found, start=1):
             spectrum = layer.read(checkpoint, chosen)
             if isinstance(spectrum, Skipped):
                 skipped += (spectrum,)
             else:
+                digest.add(spectrum)
                 kernel = layer.read_kernel(checkpoint, chosen, spectrum)
                 chosen, told = _with_row_stride(chosen, kernel)
                 rounding = layer.rounding(checkpoint, chosen, spectrum)
-                report, fired = measure(layer.family, spectrum, chosen, kernel, rounding)
+                report, fired = measure(layer.family, spectrum, chosen, kernel, rounding, judge)
                 layers.append(report)
                 findings += fired
                 assumptions |= dict.fromkeys((*spectrum.assumptions, *told))
@@ -160,6 +169,7 @@ def analyze(
                 container=checkpoint.container,
                 size=checkpoint.size,
                 tensors=len(checkpoint.tensors),
+                fingerprint=digest.hexadecimal,
             ),
             layers=tuple(layers),
             model={
@@ -176,7 +186,60 @@ def analyze(
             sample_rate=chosen.sample_rate,
             blocks=_blocks(catalog, [layer.name for layer in layers]),
             reference=_reference(layers, chosen),
+            origin=partial(layer_views, source, chosen),
         )
+
+
+def layer_views(
+    source: Source, reading: Reading | None = None, **options: Unpack[ReadingOptions]
+) -> Iterator[LayerView]:
+    """The layers that `analyze` measures, with poles and kernels, one at a time.
+
+    Args:
+        source: what `analyze` takes.
+        reading: how to read it; or its fields as keywords.
+        **options: fields of `Reading`.
+
+    Raises:
+        CheckpointError: the source cannot be read.
+        NoLayersError: nothing in it looks like a state-space layer.
+    """
+    chosen = chosen_reading(reading, options)
+    with opened(source) as checkpoint:
+        for layer in find(Catalog(checkpoint), chosen)[0]:
+            spectrum = layer.read(checkpoint, chosen)
+            if isinstance(spectrum, Skipped):
+                continue
+            kernel = layer.read_kernel(checkpoint, chosen, spectrum)
+            chosen, _ = _with_row_stride(chosen, kernel)
+            known = None if isinstance(kernel, NotApplicable) else kernel
+            yield LayerView(
+                spectrum,
+                kernel=known,
+                no_kernel=kernel.reason if isinstance(kernel, NotApplicable) else "",
+                sequence_length=chosen.seq_len,
+                sample_rate=chosen.rate_of(spectrum.name),
+                row_stride=chosen.row_stride,
+            )
+
+
+class _Fingerprint:
+    """What makes `CheckpointSummary.fingerprint`, fed layer by layer."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._hash = hashlib.sha256()
+        for info in sorted(checkpoint.tensors.values(), key=lambda info: info.name):
+            self._hash.update(f"{info.name!r} {info.dtype} {info.shape}\n".encode())
+
+    def add(self, spectrum: LayerSpectrum) -> None:
+        self._hash.update(f"{spectrum.name!r}\n".encode())
+        self._hash.update(np.ascontiguousarray(spectrum.log_poles).data)
+        if spectrum.dt is not None:
+            self._hash.update(np.ascontiguousarray(spectrum.dt).data)
+
+    @property
+    def hexadecimal(self) -> str:
+        return self._hash.hexdigest()
 
 
 def measure(
@@ -185,6 +248,7 @@ def measure(
     reading: Reading,
     kernel: Kernel | NotApplicable = NOT_READ,
     rounding: Rounding | None = None,
+    judge: Judge = judge,
 ) -> tuple[LayerReport, tuple[Finding, ...]]:
     """Everything that is said of one layer: its metrics, its profiles and the rules that fired."""
     context = Context(
@@ -298,43 +362,6 @@ def _blocks(catalog: Catalog, names: Sequence[str]) -> tuple[int, int] | None:
     ((stack, ours),) = stacks.items()
     everything = {child for child in catalog.module(stack).submodules if child.isdecimal()}
     return (len(ours), len(everything)) if len(everything) > len(ours) else None
-
-
-class InitialSpectra(Mapping[str, LayerSpectrum]):
-    """What a layer was, had it been initialized with each scheme its family offers, by scheme id.
-
-    Each is built when it is asked for and not kept: beside a layer of millions of modes stands one
-    initialization at a time. Of a scheme with settings a file does not tell, it is the nearest.
-    """
-
-    def __init__(self, family: Family, spectrum: LayerSpectrum) -> None:
-        self._spectrum = spectrum
-        self._schemes = tuple(
-            identifier
-            for identifier in family.known_inits
-            if not spectrum.non_finite
-            and SCHEMES[identifier].has_references(spectrum.modes, spectrum.dt, spectrum.decay)
-        )
-
-    def __getitem__(self, identifier: str) -> LayerSpectrum:
-        if identifier not in self._schemes:
-            raise KeyError(identifier)
-        layer = self._spectrum
-        candidates = [
-            replace(layer, log_poles=log_poles)
-            for log_poles in SCHEMES[identifier].references(
-                layer.channels, layer.modes, layer.dt, layer.decay, layer.discretization
-            )
-        ]
-        if len(candidates) == 1:
-            return candidates[0]
-        return min(candidates, key=lambda start: drift(layer, start))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._schemes)
-
-    def __len__(self) -> int:
-        return len(self._schemes)
 
 
 def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport | None:

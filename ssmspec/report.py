@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ssmspec._version import __version__
@@ -17,6 +18,8 @@ from ssmspec.errors import SsmspecError
 
 if TYPE_CHECKING:
     import pandas
+
+    from ssmspec.layer_view import Origin
 
 SCHEMA_VERSION = 1
 
@@ -201,12 +204,23 @@ class Skipped:
 
 @dataclass(frozen=True)
 class CheckpointSummary:
-    """Where the numbers came from. `size` in bytes is None for a source in memory."""
+    """Where the numbers came from.
+
+    Attributes:
+        path: as given.
+        container: id of the container format.
+        size: bytes; None for a source in memory.
+        tensors: how many it holds.
+        fingerprint: SHA-256 over the names, dtypes and shapes of all tensors and over the poles
+            and step sizes that were read: equal for two files only where they hold the same
+            state-space layers. None where nothing was read, or it was not saved.
+    """
 
     path: str
     container: str
     size: int | None
     tensors: int
+    fingerprint: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report."""
@@ -215,6 +229,7 @@ class CheckpointSummary:
             "container": self.container,
             "size": self.size,
             "tensors": self.tensors,
+            "fingerprint": self.fingerprint,
         }
 
 
@@ -234,6 +249,7 @@ class Report:
         blocks: (state-space blocks, all blocks) of a stack that also holds other blocks.
         reference: the DFouT layer of the same shape as the first layer that oscillates, measured
             the same way.
+        origin: reads the measured layers again, for figures; None for a report that was loaded.
     """
 
     checkpoint: CheckpointSummary
@@ -246,6 +262,20 @@ class Report:
     sample_rate: float | None = None
     blocks: tuple[int, int] | None = None
     reference: LayerReport | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def plot(self) -> Any:
+        """Figures: `report.plot.poles()`, `report.plot.coverage()`, ... (`ssmspec.plots`).
+
+        What draws lies above this module and is loaded only when a figure is asked for.
+        """
+        return import_module("ssmspec.plots").ReportPlots(self)
+
+    def _repr_html_(self) -> str:
+        """A compact table with strips, for notebooks."""
+        text: str = import_module("ssmspec.writers.notebook").render(self)
+        return text
 
     @property
     def verdict(self) -> Verdict:

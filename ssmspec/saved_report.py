@@ -114,6 +114,7 @@ def _report(content: Mapping[str, Any]) -> Report:
             container=_text(source["container"]),
             size=_optional(_whole, source["size"]),
             tensors=_whole(source["tensors"]),
+            fingerprint=_optional(_text, source.get("fingerprint")),
         ),
         layers=tuple(_layer(entry) for entry in content["layers"]),
         model={

@@ -18,7 +18,6 @@ import numpy as np
 
 from ssmspec.against_report import Contrast, LayerContrast, SchemeComparison, Start
 from ssmspec.analysis import (
-    InitialSpectra,
     ReadingOptions,
     Source,
     chosen_reading,
@@ -30,6 +29,7 @@ from ssmspec.analysis import (
 from ssmspec.errors import UsageError
 from ssmspec.families.base import Family
 from ssmspec.families.catalog import Catalog
+from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
 from ssmspec.metrics.initialization import UNMOVED, drift

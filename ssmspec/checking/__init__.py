@@ -1,0 +1,1 @@
+"""The use case behind `ssmspec check`: many checkpoints, one gate."""

@@ -1,0 +1,169 @@
+"""What a training run is: the model, the task and the optimization, as frozen values without torch.
+
+Defaults are those of a small model that trains in a minute on a laptop; the presets that ship with
+the package hold the settings of the DFouT paper.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ssmspec.errors import UsageError
+from ssmspec.schemes.options import DEFAULTS, SchemeOptions
+
+
+class Norm(StrEnum):
+    """What normalizes a block's features: each position by itself, or each feature over a batch."""
+
+    LAYER = "layer"
+    BATCH = "batch"
+
+
+class InputGain(StrEnum):
+    """What scales the input of a discrete layer.
+
+    `UNIT_ENERGY`: sqrt(1 - |l|^2), so that every mode has unit energy. `ZOH`: |(l - 1) / log l|,
+    as zero-order hold of a continuous pole at dt = 1 does.
+    """
+
+    UNIT_ENERGY = "unit-energy"
+    ZOH = "zoh"
+
+
+class Freeze(StrEnum):
+    """Which parameters of the poles do not train."""
+
+    NONE = "none"
+    ANGLES = "angles"
+    POLES = "poles"
+
+
+class Precision(StrEnum):
+    """Type of the activations. SSM parameters, kernels and transforms stay in float32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A residual stack of diagonal state-space blocks.
+
+    Attributes:
+        scheme: id of the initialization scheme. A scheme of discrete poles (`dfout`, ...) makes
+            discrete layers, one of continuous poles standalone S4D layers.
+        options: settings of the scheme, such as the range of xi or dt.
+        d_model: H, features and channels of a layer.
+        d_state: N as in the papers, even; N/2 modes are stored.
+        n_layers: blocks.
+        norm: layer or batch norm.
+        prenorm: normalize before a block rather than after it.
+        dropout: share of features that are dropped while training, in [0, 1).
+        bidirectional: a second kernel runs backward in time.
+        input_gain: of discrete layers.
+        freeze: what of the poles does not train.
+    """
+
+    scheme: str = "dfout"
+    options: SchemeOptions = DEFAULTS
+    d_model: int = 64
+    d_state: int = 64
+    n_layers: int = 4
+    norm: Norm = Norm.LAYER
+    prenorm: bool = True
+    dropout: float = 0.0
+    bidirectional: bool = False
+    input_gain: InputGain = InputGain.UNIT_ENERGY
+    freeze: Freeze = Freeze.NONE
+
+    def __post_init__(self) -> None:
+        _at_least("d_model", self.d_model, 1)
+        _at_least("n_layers", self.n_layers, 1)
+        if self.d_state < 2 or self.d_state % 2:
+            raise UsageError(f"d_state must be even and at least 2, got {self.d_state}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise UsageError(f"dropout must lie in [0, 1), got {self.dropout}")
+
+    @property
+    def modes(self) -> int:
+        """M = N/2, stored modes of one channel."""
+        return self.d_state // 2
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        task: id of the task.
+        model: the model.
+        seq_len: sequence length in samples; None for the task's own.
+        seed: of the initial weights, of the order of the data and of what a task draws.
+        epochs: passes over the training data; None where `max_steps` alone says when to stop.
+        max_steps: optimizer steps after which training stops, whatever the epochs.
+        batch_size: examples of one optimizer step over all processes and accumulated parts.
+        accumulate: parts that a batch is cut into, one after the other, to save memory.
+        lr: learning rate of everything but the SSM parameters.
+        ssm_lr: learning rate of poles and step sizes; None for min(lr, 1e-3).
+        weight_decay: of everything but SSM parameters, norms and biases.
+        warmup_steps: steps over which the rate rises linearly from 0.
+        schedule_steps: steps at which a cosine has brought the rate to 0; None keeps it constant
+            after the warm-up.
+        clip: largest gradient norm; None clips nothing.
+        precision: type of the activations.
+        compile: whether torch.compile is used.
+        spectrum_every: steps from one look at the poles to the next; 0 never looks.
+        eval_every: steps from one evaluation to the next; None evaluates after every epoch.
+    """
+
+    task: str
+    model: ModelConfig = field(default_factory=ModelConfig)
+    seq_len: int | None = None
+    seed: int = 0
+    epochs: int | None = 10
+    max_steps: int | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    lr: float = 4e-3
+    ssm_lr: float | None = None
+    weight_decay: float = 0.01
+    warmup_steps: int = 0
+    schedule_steps: int | None = None
+    clip: float | None = None
+    precision: Precision = Precision.FP32
+    compile: bool = False
+    spectrum_every: int = 100
+    eval_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "seq_len", "epochs", "max_steps"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("schedule_steps", "eval_every"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("seed", "warmup_steps", "spectrum_every"):
+            _at_least(name, getattr(self, name), 0)
+        if self.epochs is None and self.max_steps is None:
+            raise UsageError("give epochs, max_steps or both; nothing says when to stop")
+        for name in ("lr", "ssm_lr", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} must be a positive number, got {value}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise UsageError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if self.batch_size % self.accumulate:
+            raise UsageError(
+                f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal parts"
+            )
+
+    @property
+    def pole_lr(self) -> float:
+        """Learning rate of poles and step sizes."""
+        return min(self.lr, 1e-3) if self.ssm_lr is None else self.ssm_lr
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{name} must be at least {least}, got {value}")

@@ -1,0 +1,13 @@
+"""Tasks: one a file. The table below goes from what runs anywhere to what needs a data set."""
+
+from __future__ import annotations
+
+from ssmspec.registry import Registry
+from ssmspec.training.tasks.base import Task
+
+TASKS: Registry[Task] = Registry(
+    "task",
+    "ssmspec.tasks",
+    (),
+    key=lambda task: task.id,
+)
