@@ -100,7 +100,11 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
         )
         yield from grid.lines(columns, page.width)
         if is_decay and any(layer.selective for _, layer in rows):
-            yield Text("dt and tau are nominal: they depend on the input", style="dim")
+            has_dt = any(layer.value("step_size_median") is not None for _, layer in rows)
+            nominal = (
+                "dt and tau are nominal: they depend" if has_dt else "tau is nominal: it depends"
+            )
+            yield Text(f"{nominal} on the input", style="dim")
     heard = [row for row in labelled if row[1].lags]
     if heard:
         if page.width is not None and not page.verbose:
