@@ -67,7 +67,7 @@ def test_a_file_that_has_gone_is_an_error(tmp_path):
     save_file(state(), path)
     report = analyze(path)
     path.unlink()
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         list(report.origin())
 
 
