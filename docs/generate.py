@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +27,12 @@ from ssmspec.metrics import METRICS  # noqa: E402
 from ssmspec.rules import RULES  # noqa: E402
 from ssmspec.schemes import SCHEMES  # noqa: E402
 from ssmspec.writers import WRITERS, Page  # noqa: E402
+from ssmspec.writers.schema import SCHEMAS, as_text  # noqa: E402
 
-PAGES = ("README.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md", "docs/cli.md")
+PAGES = (
+    "README.md", "docs/reading.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md",
+    "docs/families.md", "docs/selective.md", "docs/ci.md", "docs/cli.md",
+)  # fmt: skip
 BLOCK = re.compile(
     r"(<!-- begin (?P<what>\w+)(?:: (?P<with>[^>]*?))? -->\n).*?(<!-- end (?P=what) -->)", re.DOTALL
 )
@@ -54,6 +59,21 @@ def families(_: str) -> str:
         ("family", "name", "layout", "poles"),
         ((f"`{f.id}`", f.title, f.summary, f.formula) for f in FAMILIES.values()),
     )
+
+
+def family_pages(_: str) -> str:
+    """One section a family: its own module's account of the stored tensors."""
+    return "\n".join(
+        f"## `{f.id}`: {f.title}\n\n{f.summary[0].upper()}{f.summary[1:]}.\n\n"
+        f"- Poles: {f.formula}\n- Starts from: {', '.join(f.known_inits) or 'random poles'}\n"
+        f"- Read from: {f.source}\n\n```\n{inspect.getdoc(inspect.getmodule(f.read))}\n```\n"
+        for f in FAMILIES.values()
+    )
+
+
+def file(path: str) -> str:
+    """A file of the repository, as it is."""
+    return f"```{path.rpartition('.')[2]}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
 def metrics(_: str) -> str:
@@ -105,6 +125,8 @@ def command(arguments: str) -> str:
 MAKERS: dict[str, Callable[[str], str]] = {
     "report": report,
     "families": families,
+    "family_pages": family_pages,
+    "file": file,
     "metrics": metrics,
     "rules": rules,
     "schemes": schemes,
@@ -121,17 +143,25 @@ def filled(text: str) -> str:
     return BLOCK.sub(make, text)
 
 
-def main() -> int:
-    """Write or check every page."""
-    stale = []
+def generated() -> Iterator[tuple[str, str, str]]:
+    """Every page and every schema: its name, what it holds and what it should."""
     for name in PAGES:
-        path = ROOT / name
-        before = path.read_text(encoding="utf-8")
-        after = filled(before)
+        before = (ROOT / name).read_text(encoding="utf-8")
+        yield name, before, filled(before)
+    for kind, schema in SCHEMAS.items():
+        path = ROOT / f"docs/schema/{kind}.schema.json"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        yield str(path.relative_to(ROOT)), before, as_text(schema())
+
+
+def main() -> int:
+    """Write or check all of them."""
+    stale = []
+    for name, before, after in generated():
         if before != after:
             stale.append(name)
             if "--check" not in sys.argv:
-                path.write_text(after, encoding="utf-8")
+                (ROOT / name).write_text(after, encoding="utf-8")
     if stale:
         sys.stdout.write(f"out of date: {', '.join(stale)}\n")
     return int(bool(stale) and "--check" in sys.argv)

@@ -146,11 +146,11 @@ def aliased_s4d(rng: np.random.Generator) -> Tensors:
 
 
 def hippo_spectrum(order: int) -> Floats:
-    """Positive imaginary parts of the normal part of HiPPO-LegS, ascending; Re = -1/2."""
+    """Imaginary parts that S5 keeps of HiPPO-LegS's normal part: the lower half, ascending."""
     root = np.sqrt(np.arange(order) + 0.5)
     # A + P P^T + 1/2 with A the HiPPO matrix and P = root: skew-symmetric.
     skew = np.triu(np.outer(root, root), 1) - np.tril(np.outer(root, root), -1)
-    return np.asarray(np.linalg.eigvalsh(-1j * skew)[order // 2 :], np.float64)
+    return np.asarray(np.linalg.eigvalsh(-1j * skew)[: order // 2], np.float64)
 
 
 def s5(rng: np.random.Generator, *, growing: bool = False) -> Tensors:

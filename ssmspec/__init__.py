@@ -18,6 +18,8 @@ from ssmspec._version import __version__
 if TYPE_CHECKING:
     from ssmspec.against_report import SchemeComparison
     from ssmspec.analysis import analyze, read_spectra
+    from ssmspec.check_report import CheckRun
+    from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
     from ssmspec.comparison import against, compare
     from ssmspec.comparison_report import Comparison
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     from ssmspec.sensitivity import sweep
     from ssmspec.sensitivity_report import Sweep
     from ssmspec.spectrum import LayerSpectrum
+    from ssmspec.training import TrainConfig, train
+    from ssmspec.training.monitor import SpectrumMonitor
 
 __all__ = [
+    "CheckRun",
     "Checkpoint",
     "Comparison",
     "Discretization",
@@ -43,21 +48,27 @@ __all__ = [
     "Report",
     "SchemeComparison",
     "SchemeOptions",
+    "SpectrumMonitor",
     "SsmspecError",
     "Sweep",
+    "TrainConfig",
     "__version__",
     "against",
     "analyze",
+    "check",
     "compare",
     "open_checkpoint",
     "read_spectra",
     "reinit",
     "sweep",
+    "train",
 ]
 
 _HOMES = {
     "analyze": "ssmspec.analysis",
     "read_spectra": "ssmspec.analysis",
+    "check": "ssmspec.checking",
+    "CheckRun": "ssmspec.check_report",
     "against": "ssmspec.comparison",
     "compare": "ssmspec.comparison",
     "sweep": "ssmspec.sensitivity",
@@ -76,6 +87,9 @@ _HOMES = {
     "SchemeComparison": "ssmspec.against_report",
     "Sweep": "ssmspec.sensitivity_report",
     "LayerSpectrum": "ssmspec.spectrum",
+    "SpectrumMonitor": "ssmspec.training.monitor",
+    "TrainConfig": "ssmspec.training",
+    "train": "ssmspec.training",
 }
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 import numpy as np
 
 from ssmspec.checkpoints import Checkpoint, open_checkpoint
+from ssmspec.checkpoints.reading_note import completed, taken_over
 from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.base import Family
@@ -102,6 +103,7 @@ def read_spectra(
     """
     chosen = chosen_reading(reading, options)
     with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
         found, skipped = find(Catalog(checkpoint), chosen)
         results = [layer.read(checkpoint, chosen) for layer in found]
         spectra = tuple(item for item in results if isinstance(item, LayerSpectrum))
@@ -140,13 +142,14 @@ def analyze(
         CheckpointError: the source cannot be read.
         NoLayersError: nothing in it looks like a state-space layer.
     """
-    chosen = chosen_reading(reading, options)
+    chosen = asked = chosen_reading(reading, options)
     with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
         catalog = Catalog(checkpoint)
         found, skipped = find(catalog, chosen)
         layers: list[LayerReport] = []
         findings: list[Finding] = []
-        assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
+        assumptions = dict.fromkeys((*checkpoint.notes, *taken_over(asked, chosen)))
         digest = _Fingerprint(checkpoint)
         for done, layer in enumerate(found, start=1):
             spectrum = layer.read(checkpoint, chosen)
@@ -187,6 +190,7 @@ def analyze(
             blocks=_blocks(catalog, [layer.name for layer in layers]),
             reference=_reference(layers, chosen),
             origin=partial(layer_views, source, chosen),
+            reading=asked,
         )
 
 
@@ -206,6 +210,7 @@ def layer_views(
     """
     chosen = chosen_reading(reading, options)
     with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
         for layer in find(Catalog(checkpoint), chosen)[0]:
             spectrum = layer.read(checkpoint, chosen)
             if isinstance(spectrum, Skipped):

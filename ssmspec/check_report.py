@@ -13,6 +13,9 @@ from ssmspec.report import SCHEMA_VERSION, Finding, Level, Report, Verdict
 PASSED, GATE_FAILED, COULD_NOT_JUDGE = 0, 1, 2
 """Exit codes. Over several checkpoints the highest counts."""
 
+WHOLE_MODEL = "(model)"
+"""Stands for a layer's name in findings about the model as a whole (REG001)."""
+
 
 class Status(StrEnum):
     """Where a finding stands against a baseline."""
@@ -47,8 +50,10 @@ class CheckedFile:
             the baseline allows; worst first.
         fixed: findings of the baseline that are gone, after selection.
         tested: codes of the rules that judged each layer, by its name, in table order; those that
-            are switched off or not selected are absent.
+            are switched off or not selected are absent. `WHOLE_MODEL` is among the names where
+            the model as a whole was compared with a baseline.
         fail_on: the level from which a finding fails the gate.
+        seconds: how long it took to open, measure and judge; None where nobody looked at a clock.
     """
 
     path: str
@@ -58,6 +63,7 @@ class CheckedFile:
     fixed: tuple[Finding, ...] = ()
     tested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fail_on: Level = Level.ERROR
+    seconds: float | None = field(default=None, compare=False)
 
     @property
     def failing(self) -> tuple[Finding, ...]:
@@ -112,6 +118,10 @@ class CheckRun:
         baselines: paths of the reports compared with, as given.
         config: path of the configuration that was used, or None.
         exit_zero: a failed gate still exits 0; what could not be judged does not.
+        select: codes and prefixes that findings were narrowed down to; empty for all.
+        ignore: codes and prefixes that were left out.
+        hints: sentences on what a reader of the verdict should know: a baseline of another
+            sequence length, an override that fits no layer.
     """
 
     files: tuple[CheckedFile, ...]
@@ -120,6 +130,9 @@ class CheckRun:
     baselines: tuple[str, ...] = ()
     config: str | None = None
     exit_zero: bool = False
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -135,9 +148,12 @@ class CheckRun:
             "check": {
                 "preset": self.preset,
                 "fail_on": self.fail_on.value,
+                "select": list(self.select),
+                "ignore": list(self.ignore),
                 "baselines": list(self.baselines),
                 "config": self.config,
                 "exit_code": self.exit_code,
+                "hints": list(self.hints),
             },
             "checkpoints": [file.to_dict() for file in self.files],
         }

@@ -31,3 +31,7 @@ class SchemeError(SsmspecError):
 
 class UsageError(SsmspecError):
     """An option's value makes no sense; the message names the valid ones."""
+
+
+class MissingPackageError(SsmspecError, ImportError):
+    """A package that only some functions need is not installed; the message names it."""

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 _DIGITS = re.compile(r"(\d+)")
+_LOG_COMMAND = re.compile(r"(?<=:):|(?<=#)#(?=\[)")
+"""A character each of `::` and `##[`: GitHub's runner obeys `##[set-output name=x]y` anywhere in a
+line of a log, and `::set-output name=x::y` where one begins."""
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -33,12 +36,17 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
 
 
 def printable(name: str) -> str:
-    r"""A name as it may be shown: control, format and bidi characters become `\x..` escapes."""
-    if name.isascii() and name.isprintable():
-        return name
-    return "".join(
-        char
-        if char.isprintable() and unicodedata.category(char) not in {"Cf", "Cc", "Cs", "Co"}
-        else char.encode("unicode_escape").decode()
-        for char in name
-    )
+    r"""A name as it may be shown: control, format and bidi characters become `\x..` escapes.
+
+    So does what would make a line of a log a command to the machine that runs a build.
+    """
+    if not (name.isascii() and name.isprintable()):
+        name = "".join(
+            char
+            if char.isprintable() and unicodedata.category(char) not in {"Cf", "Cc", "Cs", "Co"}
+            else char.encode("unicode_escape").decode()
+            for char in name
+        )
+    if "::" in name or "##[" in name:
+        return _LOG_COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", name)
+    return name

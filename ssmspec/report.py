@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
     from ssmspec.layer_view import Origin
+    from ssmspec.reading import Reading
 
 SCHEMA_VERSION = 1
 
@@ -78,6 +79,11 @@ class NotApplicable:
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report."""
         return {"not_applicable": self.reason}
+
+
+@dataclass(frozen=True)
+class NotFinite(NotApplicable):
+    """A metric came out as NaN: never a pass, but an error finding (STB002)."""
 
 
 Outcome: TypeAlias = Measured | NotApplicable
@@ -250,6 +256,7 @@ class Report:
         reference: the DFouT layer of the same shape as the first layer that oscillates, measured
             the same way.
         origin: reads the measured layers again, for figures; None for a report that was loaded.
+        reading: how the checkpoint was asked to be read; None for a report that was loaded.
     """
 
     checkpoint: CheckpointSummary
@@ -263,6 +270,7 @@ class Report:
     blocks: tuple[int, int] | None = None
     reference: LayerReport | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    reading: Reading | None = field(default=None, compare=False, repr=False)
 
     @property
     def plot(self) -> Any:

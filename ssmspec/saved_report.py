@@ -1,4 +1,4 @@
-"""Reading a saved JSON report back: what `ssmspec analyze --format json` wrote, as a `Report`.
+"""Reading saved JSON reports back: what `ssmspec analyze` or `ssmspec check` wrote, as `Report`s.
 
 What a report does not save (profiles of power and time scales, the DFouT reference) is absent. A
 saved report is a file like any other: nothing in it is taken on trust.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -34,6 +35,24 @@ MAX_BYTES = 256 * 2**20
 _MARK = b'"schema_version"'
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What one file holds of earlier measurements.
+
+    Attributes:
+        path: the file.
+        version: of the program that wrote it.
+        preset: id of the rule preset that its findings were judged by; None in an analysis, which
+            has no other than the default.
+        reports: (path of the checkpoint as it was given, what was measured).
+    """
+
+    path: Path
+    version: str
+    preset: str | None
+    reports: tuple[tuple[str, Report], ...]
 
 
 def find_report(path: Path) -> Report | None:
@@ -65,6 +84,17 @@ def load_report(path: Path) -> Report:
     return _understood(path, _parse(path))
 
 
+def load_run(path: Path) -> SavedRun:
+    """The reports in a file that `analyze` or `check` wrote as JSON.
+
+    Checkpoints that a check could not measure have no report and are left out.
+
+    Raises:
+        CheckpointError: as for `load_report`.
+    """
+    return _understood_as(_run, path, _parse(path))
+
+
 def _head(path: Path) -> bytes:
     """The first bytes of a regular file; nothing of what cannot be opened, which others explain."""
     try:
@@ -90,6 +120,12 @@ def _parse(path: Path) -> Any:
 
 
 def _understood(path: Path, content: Any) -> Report:
+    return _understood_as(lambda _, report: _report(report), path, content)
+
+
+def _understood_as(
+    read: Callable[[Path, Mapping[str, Any]], Value], path: Path, content: Any
+) -> Value:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         found = f"schema version {version}" if isinstance(version, int) else "no schema version"
@@ -98,12 +134,29 @@ def _understood(path: Path, content: Any) -> Report:
             f"{SCHEMA_VERSION}; write it again with --format json"
         )
     try:
-        return _report(content)
+        return read(path, content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise CheckpointError(
             f"{_shown(path)} is JSON, but not the report of an analysis; write one with "
             f"ssmspec analyze --format json"
         ) from None
+
+
+def _run(path: Path, content: Mapping[str, Any]) -> SavedRun:
+    version = _text(content["tool"]["version"])
+    if "checkpoints" not in content:
+        report = _report(content)
+        return SavedRun(path, version, None, ((report.checkpoint.path, report),))
+    return SavedRun(
+        path=path,
+        version=version,
+        preset=_text(content["check"]["preset"]),
+        reports=tuple(
+            (_text(entry["path"]), _report(entry["report"]))
+            for entry in content["checkpoints"]
+            if "report" in entry
+        ),
+    )
 
 
 def _report(content: Mapping[str, Any]) -> Report:

@@ -14,6 +14,7 @@ from typing import Unpack
 import numpy as np
 
 from ssmspec.analysis import ReadingOptions, Source, chosen_reading, find, opened
+from ssmspec.checkpoints.reading_note import completed
 from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
 from ssmspec.families.catalog import Catalog
@@ -69,6 +70,7 @@ def sweep(
         raise UsageError("a sweep needs one or more factors, each positive and finite")
     chosen = chosen_reading(reading, options)
     with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
         found, skipped = find(Catalog(checkpoint), chosen)
         layers: list[SweptLayer] = []
         assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)

@@ -6,7 +6,9 @@ File format: an uncompressed `.npz` with `steps` (T,), `names` (layers) and, for
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +21,12 @@ from ssmspec.naming import printable
 
 FILE_NAME = "trajectory.npz"
 
+_DAMAGES = (
+    KeyError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError, EOFError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+"""What numpy and zipfile raise over a file that is damaged or something else."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerPaths:
@@ -26,8 +34,8 @@ class LayerPaths:
 
     Attributes:
         name: the layer's.
-        decay: (T, h, m) nat/sample.
-        omega: (T, h, m) rad/sample in [0, pi].
+        decay: (T, h, m) nat/sample; NaN where a pole was no number.
+        omega: (T, h, m) rad/sample in [0, pi]; NaN likewise.
     """
 
     name: str
@@ -40,7 +48,8 @@ class Trajectory:
     """The poles of every layer at the steps where they were looked at.
 
     Attributes:
-        steps: (T,) optimizer steps, ascending; the first is 0, before training.
+        steps: (T,) int64 optimizer steps, ascending; the first is 0 where the run was watched
+            from its start.
         layers: in natural order of their names.
     """
 
@@ -68,13 +77,14 @@ def load_trajectory(path: Path) -> Trajectory:
     """
     shown = printable(str(path))
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here because numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             steps, names = file["steps"], file["names"].tolist()
             layers = tuple(
                 LayerPaths(
                     str(name),
-                    decay=file[f"decay_{i}"].astype(np.float64),
-                    omega=file[f"omega_{i}"].astype(np.float64),
+                    decay=_real(file[f"decay_{i}"]),
+                    omega=_real(file[f"omega_{i}"]),
                 )
                 for i, name in enumerate(names)
             )
@@ -84,14 +94,26 @@ def load_trajectory(path: Path) -> Trajectory:
         ) from None
     except OSError as error:
         raise CheckpointError(f"{shown}: {error.strerror or 'cannot be read'}") from None
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError):
+    except _DAMAGES:
         raise CheckpointError(f"{shown} does not hold the paths of poles") from None
-    whole = steps.ndim == 1 and all(
-        layer.decay.ndim == 3
-        and layer.decay.shape == layer.omega.shape
-        and layer.decay.shape[0] == steps.size
-        for layer in layers
-    )
-    if not whole or not layers or steps.size == 0:
+    if not (_ascends(steps) and layers and all(_fits(layer, steps.size) for layer in layers)):
         raise CheckpointError(f"{shown} does not hold the paths of poles")
     return Trajectory(steps, layers)
+
+
+def _ascends(steps: Array) -> bool:
+    """Whether these are steps: whole numbers from 0, each larger than the one before."""
+    if steps.ndim != 1 or steps.size == 0 or steps.dtype.kind != "i":
+        return False
+    return bool(steps[0] >= 0 and (np.diff(steps) > 0).all())
+
+
+def _fits(layer: LayerPaths, steps: int) -> bool:
+    shape = layer.decay.shape
+    return len(shape) == 3 and shape[0] == steps and layer.omega.shape == shape and 0 not in shape
+
+
+def _real(array: Array) -> Floats:
+    if array.dtype.kind != "f":
+        raise ValueError("not the numbers of a pole")
+    return array.astype(np.float64)

@@ -289,12 +289,42 @@ def decaying_slowly(spectrum, rng):
 QWEN = {"in_proj_qkvz": 9, "in_proj_ba": 8, "out_proj": 6}
 FLA = {"q_proj": 8, "k_proj": 8, "v_proj": 8, "a_proj": 4, "b_proj": 4}
 
+
+def dfout(*, per_mode: bool) -> Example:
+    rng = np.random.default_rng(42)
+    tensors: Tensors = {"encoder.weight": rng.normal(size=(3, 1))}
+    log_poles = {}
+    for layer, (channels, modes) in enumerate([(3, 4), (2, 5)]):
+        xi = log_uniform(rng, 1e-3, 1e-1, (channels, modes) if per_mode else channels)
+        theta = rng.uniform(-3.1, 3.1, (channels, modes))
+        theta[0, 0] = 0.0
+        name = f"blocks.{layer}.ssm"
+        tensors |= {
+            f"{name}.log_xi": np.log(xi),
+            f"{name}.theta": theta,
+            f"{name}.C": rng.normal(size=(channels, modes, 2)),
+            f"{name}.D": rng.normal(size=channels),
+            f"{name}.unit_energy": np.array(layer == 0),
+        }
+        log_poles[name] = -(xi if per_mode else xi[:, None]) / 2 + 1j * theta
+    return Example(tensors, log_poles, {}, oscillating(3.0) if per_mode else damped_alike)
+
+
+def damped_alike(spectrum, rng):
+    """One random decay for all modes of a channel."""
+    varied = oscillating(3.0)(spectrum, rng)
+    log_poles = varied.log_poles.real[:, :1] + 1j * varied.omega_unwrapped
+    return replace(varied, log_poles=log_poles)
+
+
 EXAMPLES: dict[str, Callable[[], Example]] = {
     "dss": lambda: dss("Lambda", separate=True),
     "dss/one step": lambda: dss("Lambda", separate=False),
     "dss/exp": lambda: dss("im", separate=True),
     "dss/exp-re-im": lambda: dss("log im", separate=False),
     "dss/real": lambda: dss("real", separate=False),
+    "dfout": lambda: dfout(per_mode=False),
+    "dfout/per mode": lambda: dfout(per_mode=True),
     "attenuate": lambda: attenuate(name="down_ssms.0.0.0"),
     "attenuate/lrnnx": lambda: attenuate(name="ssm", complex_output=True),
     "attenuate/lrnnx events": lambda: attenuate(name="ssm", events=True, complex_output=True),

@@ -19,7 +19,7 @@ LEVELS = {
     "STB001": "error", "STB002": "error", "ACC001": "warning", "INI001": "warning",
     "INI002": "warning", "INI003": "info", "MEM001": "info", "MEM002": "warning", "MEM003": "info",
     "ALI001": "info", "COV001": "info", "COV002": "info", "ENT001": "info", "DEA001": "info",
-    "RED001": "info", "LOC001": "info", "RES001": "info", "PRC001": "warning",
+    "RED001": "info", "LOC001": "info", "RES001": "info", "PRC001": "warning", "REG001": "error",
 }  # fmt: skip
 
 # code, metric, value that fires, value that does not: one float64 step apart at the threshold.

@@ -28,6 +28,22 @@ _UNLINKABLE = {
 """What systems say that have no hard links (FAT, some network and user-space file systems)."""
 
 
+def require_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse an output as `atomic_output` would, before there is anything to write.
+
+    Raises:
+        UsageError: the output exists, is an input or no file, or its folder does not exist.
+    """
+    _refuse_inputs(path, inputs)
+    _require_folder(path)
+    if os.path.lexists(path):
+        here = _status(path)
+        if here and not stat.S_ISREG(here.st_mode):
+            raise UsageError(f"{_shown(path)} is no regular file; choose another name")
+        if not force:
+            raise _exists(path)
+
+
 @contextmanager
 def atomic_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """A temporary file that becomes `path` when the block ends, and vanishes when it fails.
@@ -43,14 +59,7 @@ def atomic_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> It
     Raises:
         UsageError: the output exists, is an input or no file, or cannot be written there.
     """
-    _refuse_inputs(path, inputs)
-    _require_folder(path)
-    if os.path.lexists(path):
-        here = _status(path)
-        if here and not stat.S_ISREG(here.st_mode):
-            raise UsageError(f"{_shown(path)} is no regular file; choose another name")
-        if not force:
-            raise _exists(path)
+    require_output(path, force=force, inputs=inputs)
     temporary = _temporary(path)
     with _cleaned_up(path, temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -22,6 +22,9 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to 1 unless the user set them: batches of small matrices gain nothing from BLAS threads, and
 on a busy machine those wait for one another ten times longer than they compute."""
 
+USES_TORCH = ("train", "evaluate")
+"""Commands whose matrices are large, and whose library takes its threads from those variables."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -31,8 +34,11 @@ def _version(wanted: bool) -> None:
 
 COMMANDS = {
     "analyze": "ssmspec.cli.analyze",
+    "check": "ssmspec.cli.check",
     "compare": "ssmspec.cli.compare",
     "reinit": "ssmspec.cli.reinit",
+    "train": "ssmspec.cli.train",
+    "evaluate": "ssmspec.cli.evaluate",
     "list": "ssmspec.cli.tables",
     "explain": "ssmspec.cli.explain",
 }
@@ -73,8 +79,9 @@ def main() -> None:
     Exit codes: 0 good, 1 the gate failed, 2 could not judge. Whatever goes wrong, a crash never
     looks like a verdict.
     """
-    for variable in BLAS_THREADS:
-        os.environ.setdefault(variable, "1")
+    if sys.argv[1:2] not in [[name] for name in USES_TORCH]:
+        for variable in BLAS_THREADS:
+            os.environ.setdefault(variable, "1")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""`ssmspec explain`: one metric, rule, scheme or family in words and symbols."""
+"""`ssmspec explain`: one metric, rule, scheme, family or preset in words and symbols."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def _entries() -> Iterator[tuple[str, Entry]]:
     yield from _schemes()
     yield from _metrics()
     yield from _rules()
+    yield from _presets()
     yield from _families()
 
 
@@ -55,14 +56,36 @@ def _rules() -> Iterator[tuple[str, Entry]]:
     from ssmspec.rules import RULES  # noqa: PLC0415
 
     for r in RULES.values():
-        threshold = "" if r.threshold is None else f", threshold {r.threshold:g}"
+        sides = {"max": "fires above", "min": "fires below"}
+        side = sides.get(r.bound.value, "")
+        threshold = "" if r.threshold is None else f", {side} {r.threshold:g}"
+        setting = "" if r.threshold is None else f", {r.bound.value} = {r.threshold:g}"
         lines = [
             ("", r.why),
             ("level", f"{r.level.value}{threshold}"),
+            ("to set it", f'{r.code} = {{ level = "{r.level.value}"{setting} }} or "off"'),
             ("what to do", r.advice),
             ("source", r.source),
         ]
         yield r.code, (f"{r.code}: {r.title}", lines)
+
+
+def _presets() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.rules.presets import PRESETS  # noqa: PLC0415
+
+    for p in PRESETS.values():
+        changes = "; ".join(p.changes) or "nothing: every rule as its record says"
+        yield (
+            p.id,
+            (
+                f"{p.id}, a rule preset",
+                [
+                    ("", f"{p.summary[0].upper()}{p.summary[1:]}."),
+                    ("changes", changes),
+                    ("to use it", f'ssmspec check --preset {p.id}, or preset = "{p.id}"'),
+                ],
+            ),
+        )
 
 
 def _families() -> Iterator[tuple[str, Entry]]:
@@ -83,12 +106,12 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="CODE|METRIC|SCHEME|FAMILY", help="Its id, such as ALI001 or dfout."
+            metavar="CODE|METRIC|SCHEME|FAMILY|PRESET", help="Its id, such as ALI001 or dfout."
         ),
     ],
     session: Session,
 ) -> None:
-    """Explain a rule, a metric, a scheme or a family."""
+    """Explain a rule, a metric, a scheme, a family or a preset."""
     del session
     entries = dict(_entries())
     found = next((key for key in entries if key.lower() == what.lower()), None)

@@ -45,7 +45,10 @@ class Session:
     force: bool = False
 
 
-def _parameter(name: str, kind: Any, default: Any, *flags: str, **info: Any) -> inspect.Parameter:
+def option_parameter(
+    name: str, kind: Any, default: Any, *flags: str, **info: Any
+) -> inspect.Parameter:
+    """An option as a parameter of a command's signature."""
     annotation = Annotated[kind, typer.Option(*flags, show_default=False, **info)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -53,7 +56,7 @@ def _parameter(name: str, kind: Any, default: Any, *flags: str, **info: Any) -> 
 
 
 def _reading(name: str, kind: Any, flag: str, text: str, metavar: str | None = None) -> Any:
-    return _parameter(
+    return option_parameter(
         name, kind, None, flag, help=text, metavar=metavar, rich_help_panel=READING_PANEL
     )
 
@@ -109,7 +112,7 @@ _READING = (
 
 
 def _session(name: str, flags: Sequence[str], text: str) -> inspect.Parameter:
-    return _parameter(name, bool, False, *flags, help=text, rich_help_panel=SESSION_PANEL)
+    return option_parameter(name, bool, False, *flags, help=text, rich_help_panel=SESSION_PANEL)
 
 
 _SESSION = (
@@ -136,7 +139,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             layout=values["map"],
         )
 
-    return _extended(command, "reading", _READING, gather)
+    return extended(command, "reading", _READING, gather)
 
 
 def session_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -145,15 +148,23 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     def gather(values: dict[str, Any]) -> Session:
         return Session(**values)
 
-    return _extended(command, "session", _SESSION, gather)
+    return extended(command, "session", _SESSION, gather)
 
 
-def _extended(
+def extended(
     command: Callable[..., None],
     record: str,
     parameters: Sequence[inspect.Parameter],
     gather: Callable[[dict[str, Any]], Any],
 ) -> Callable[..., None]:
+    """A command that takes further parameters, gathered into one record.
+
+    Args:
+        command: takes the record under its name.
+        record: that name.
+        parameters: the further ones.
+        gather: makes the record from their values.
+    """
     signature = inspect.signature(command, eval_str=True)
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

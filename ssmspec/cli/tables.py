@@ -43,10 +43,23 @@ def _rules() -> TableRows:
     from ssmspec.rules import RULES  # noqa: PLC0415
 
     rows = [
-        (r.code, r.level.value, "" if r.threshold is None else f"{r.threshold:g}", r.title)
+        (
+            r.code,
+            r.level.value,
+            "" if r.threshold is None else f"{r.bound.value} {r.threshold:g}",
+            r.title,
+        )
         for r in RULES.values()
     ]
     return ("rule", "level", "threshold", "fires when"), rows
+
+
+def _presets() -> TableRows:
+    from ssmspec.rules.presets import PRESETS  # noqa: PLC0415
+
+    return ("preset", "what it is for", "what it changes"), [
+        (p.id, p.summary, "; ".join(p.changes) or "nothing") for p in PRESETS.values()
+    ]
 
 
 def _schemes() -> TableRows:
@@ -60,12 +73,34 @@ def _schemes() -> TableRows:
 def _formats() -> TableRows:
     from ssmspec.checkpoints import CONTAINERS  # noqa: PLC0415
     from ssmspec.writers import WRITERS  # noqa: PLC0415
+    from ssmspec.writers.checks import CHECK_WRITERS  # noqa: PLC0415
 
     rows = [(w.id, "report", w.title) for w in WRITERS.values()]
+    rows += [(w.id, "check", w.title) for w in CHECK_WRITERS.values()]
     rows += [
         (c.id, "checkpoint", f"{c.title} ({', '.join(c.suffixes)})") for c in CONTAINERS.values()
     ]
     return ("format", "of", "what it is"), rows
+
+
+def _tasks() -> TableRows:
+    from ssmspec.training.settings import preset_names, read_preset  # noqa: PLC0415
+    from ssmspec.training.tasks import TASKS  # noqa: PLC0415
+
+    presets: dict[str, list[str]] = {}
+    for name in preset_names():
+        presets.setdefault(read_preset(name).get("task", ""), []).append(name)
+    rows = [
+        (
+            t.id,
+            t.summary,
+            ", ".join(f"{name}={value}" for name, value in t.settings),
+            ", ".join(presets.get(t.id, [])),
+            t.needs,
+        )
+        for t in TASKS.values()
+    ]
+    return ("task", "what it is", "--set", "--preset", "needs"), rows
 
 
 class Table(StrEnum):
@@ -74,16 +109,20 @@ class Table(StrEnum):
     FAMILIES = "families"
     METRICS = "metrics"
     RULES = "rules"
+    PRESETS = "presets"
     SCHEMES = "schemes"
     FORMATS = "formats"
+    TASKS = "tasks"
 
 
 _TABLES: dict[Table, Callable[[], TableRows]] = {
     Table.FAMILIES: _families,
     Table.METRICS: _metrics,
     Table.RULES: _rules,
+    Table.PRESETS: _presets,
     Table.SCHEMES: _schemes,
     Table.FORMATS: _formats,
+    Table.TASKS: _tasks,
 }
 
 
@@ -93,7 +132,7 @@ def command(
     session: Session,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List families, metrics, rules, schemes or formats."""
+    """List families, metrics, rules, presets, schemes, formats or tasks."""
     del session
     header, rows = _TABLES[what]()
     if as_json:

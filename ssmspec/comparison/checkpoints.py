@@ -102,6 +102,7 @@ def compare(
             _measured(source, report, chosen, stack)
             for source, report in zip((a, b), saved, strict=True)
         )
+        used = _with_shared(chosen, side_a.report, side_b.report)
         layers_a, layers_b = ({r.name: r for r in s.report.layers} for s in (side_a, side_b))
         matching = match_names(tuple(layers_a), tuple(layers_b))
         pairs = tuple(
@@ -135,9 +136,18 @@ def compare(
             ),
             tensors=tensors,
             assumptions=tuple(note for note in notes if note),
-            sequence_length=chosen.seq_len,
-            sample_rate=chosen.sample_rate,
+            sequence_length=used.seq_len,
+            sample_rate=used.sample_rate,
         )
+
+
+def _with_shared(reading: Reading, a: Report, b: Report) -> Reading:
+    """The reading, with what both files say of themselves where it was not given."""
+    if a.sequence_length == b.sequence_length:
+        reading = reading.with_seq_len(a.sequence_length)
+    if reading.sample_rate is None and a.sample_rate == b.sample_rate:
+        reading = replace(reading, sample_rate=a.sample_rate)
+    return reading
 
 
 def _saved(source: Comparable) -> Report | None:

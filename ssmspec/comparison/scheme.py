@@ -26,6 +26,7 @@ from ssmspec.analysis import (
     measure,
     opened,
 )
+from ssmspec.checkpoints.reading_note import completed
 from ssmspec.errors import UsageError
 from ssmspec.families.base import Family
 from ssmspec.families.catalog import Catalog
@@ -82,6 +83,7 @@ def against(
     if seed < 0:
         raise UsageError(f"a seed is a non-negative integer, got {seed}")
     with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
         found, skipped = find(Catalog(checkpoint), chosen)
         layers: list[LayerContrast] = []
         assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)

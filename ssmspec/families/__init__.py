@@ -8,6 +8,7 @@ from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import CheckpointError, LayoutError, UsageError
 from ssmspec.families import (
     attenuate,
+    dfout,
     dss,
     gated_deltanet,
     lookalikes,
@@ -45,6 +46,7 @@ FAMILIES: Registry[Family] = Registry(
         s4d.FAMILY,
         s5.FAMILY,
         lru.FAMILY,
+        dfout.FAMILY,
         dss.FAMILY,
         attenuate.FAMILY,
         stripedhyena.FAMILY,

@@ -18,7 +18,7 @@ from ssmspec.arrays import Bools
 from ssmspec.errors import SsmspecError
 from ssmspec.kernel import Kernel
 from ssmspec.reading import Discretization
-from ssmspec.report import Direction, Measured, NotApplicable, Outcome
+from ssmspec.report import Direction, Measured, NotApplicable, NotFinite, Outcome
 from ssmspec.spectrum import LayerSpectrum, Structure
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ, freq_to_hertz
 
@@ -134,6 +134,8 @@ class Metric:
             return value
         if isinstance(value, str):
             return Measured(value, self.unit)
+        if math.isnan(value):  # nothing compares with NaN, so that a rule would let it pass
+            return NotFinite("the value came out as NaN (not a number)")
         if not math.isfinite(value):
             return NotApplicable(f"the value is beyond what a float holds ({value})")
         number = float(value) + 0.0  # -0.0 becomes 0.0

@@ -54,18 +54,32 @@ def band_shares(layer: LayerSpectrum, bins: int = POWER_BINS) -> Floats:
 
 
 def _band_shares(decay: Floats, omega: Floats, bins: int) -> Floats:
-    edges = np.pi * np.arange(1, bins)[:, None] / bins
-    sin_e, cos_e = np.sin(edges), np.cos(edges)
     below = np.zeros(bins + 1)
-    below[-1] = np.pi * decay.size
+    below[1:-1] = energy_below(decay, omega, np.pi * np.arange(1, bins) / bins)
+    below[-1] = 1.0
+    shares: Floats = np.maximum(np.diff(below), 0.0)
+    return shares
+
+
+def energy_below(decay: Floats, omega: Floats, edges: Floats) -> Floats:
+    """Share of the modes' energy below each edge, in closed form.
+
+    Args:
+        decay: (n,) nat/sample, >= 0; n at least 1.
+        omega: (n,) rad/sample in [0, pi].
+        edges: (k,) rad/sample in (0, pi).
+
+    Returns:
+        (k,) in [0, 1].
+    """
+    sin_e, cos_e = np.sin(edges)[:, None], np.cos(edges)[:, None]
+    below = np.zeros(edges.size)
     for start in range(0, decay.size, _CHUNK):
         d, f = np.abs(decay[start : start + _CHUNK]), omega[start : start + _CHUNK]  # no -0.0
         with np.errstate(over="ignore"):  # cosh(d) = inf: sech(d) = 0 is exact enough
             sech_d = 1.0 / np.cosh(d)
-        angles = np.arctan2(np.tanh(d) * sin_e, cos_e - sech_d * np.cos(f))
-        below[1:-1] += angles.sum(axis=1)
-    shares: Floats = np.maximum(np.diff(below), 0.0) / below[-1]
-    return shares
+        below += np.arctan2(np.tanh(d) * sin_e, cos_e - sech_d * np.cos(f)).sum(axis=1)
+    return below / (np.pi * decay.size)
 
 
 def power_profile(layer: LayerSpectrum, bins: int = POWER_BINS) -> tuple[float, ...]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from ssmspec.registry import Registry
 from ssmspec.report import Finding
-from ssmspec.rules import initialization, kernel, memory, precision, spectrum_shape, stability
+from ssmspec.rules import (
+    initialization,
+    kernel,
+    memory,
+    precision,
+    regression,
+    spectrum_shape,
+    stability,
+)
 from ssmspec.rules.base import Evidence, Rule
 
 RULES: Registry[Rule] = Registry(
@@ -29,12 +37,13 @@ RULES: Registry[Rule] = Registry(
         kernel.RED001,
         kernel.LOC001,
         kernel.RES001,
+        regression.REG001,
     ),
     key=lambda rule: rule.code,
 )
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """What the rules find in one measured layer, in table order."""
+    """What the rules find in one measured layer under the recommended preset, in table order."""
     findings = (rule.apply(evidence) for rule in RULES.values())
     return [finding for finding in findings if finding is not None]

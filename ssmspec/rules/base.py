@@ -5,20 +5,35 @@ To add a rule, write one `Rule` record in the file of its topic and add it to th
 `ssmspec.rules`.
 
 Rules compare metrics, which are finite or not applicable; a metric that is not applicable fires
-nothing, so whatever keeps the poles from being measured must be a rule of its own (STB002).
+nothing, so whatever keeps the poles from being measured must be a rule of its own (STB002), and so
+must a metric that came out as NaN (STB002 again).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
+from ssmspec.errors import SsmspecError
 from ssmspec.families.precision import Rounding
 from ssmspec.metrics.base import Context
 from ssmspec.report import Finding, LayerReport, Level
 from ssmspec.rules.wording import compared, number
 from ssmspec.spectrum import LayerSpectrum
+
+
+class Bound(StrEnum):
+    """Which side of its threshold a rule fires on, by the name of the setting that moves it.
+
+    `MAX`: the threshold is the most that passes. `MIN`: it is the least that passes. `NONE`: the
+    rule has no threshold.
+    """
+
+    MAX = "max"
+    MIN = "min"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -45,12 +60,14 @@ class Fired:
         threshold: what it was judged against, where that is not the rule's own number (10 times
             a sequence length, say).
         level: set where the rule's own level does not apply, e.g. to a selective family.
+        advice: set where the rule's own advice does not apply.
     """
 
     message: str
     value: float | None
     threshold: float | None = None
     level: Level | None = None
+    advice: str | None = None
 
 
 Check: TypeAlias = Callable[[Evidence, float], Fired | None]
@@ -69,6 +86,9 @@ class Rule:
         threshold: the number that is compared against; None where there is none.
         source: where the rule comes from.
         check: given evidence and the threshold (0.0 where there is none), what fired, or None.
+            None for a rule that does not judge one layer by itself: the gate applies it.
+        bound: which side of the threshold it fires on; a rule with a threshold has one.
+        lowest: the smallest threshold that makes sense.
     """
 
     code: str
@@ -78,20 +98,35 @@ class Rule:
     advice: str
     threshold: float | None
     source: str
-    check: Check
+    check: Check | None
+    bound: Bound = Bound.NONE
+    lowest: float = 0.0
 
-    def apply(self, evidence: Evidence) -> Finding | None:
-        """The finding of this rule on one layer, or None when it does not fire."""
-        fired = self.check(evidence, 0.0 if self.threshold is None else self.threshold)
+    def __post_init__(self) -> None:
+        if (self.threshold is None) != (self.bound is Bound.NONE):
+            raise SsmspecError(
+                f"rule {self.code} must have both a threshold and a bound (max or min), or neither"
+            )
+
+    def apply(self, evidence: Evidence, threshold: float | None = None) -> Finding | None:
+        """The finding of this rule on one layer, or None when it does not fire.
+
+        Args:
+            evidence: the layer.
+            threshold: used in place of the rule's own.
+        """
+        if threshold is None:
+            threshold = self.threshold
+        fired = self.check and self.check(evidence, 0.0 if threshold is None else threshold)
         if fired is None:
             return None
         return Finding(
             code=self.code,
             level=fired.level or self.level,
             layer=evidence.layer.name,
-            message=f"{fired.message}. {self.advice}",
+            message=f"{fired.message}. {fired.advice or self.advice}",
             value=fired.value,
-            threshold=self.threshold if fired.threshold is None else fired.threshold,
+            threshold=threshold if fired.threshold is None else fired.threshold,
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ssmspec.quantiles import quantile
 from ssmspec.report import Level, Measured
-from ssmspec.rules.base import Evidence, Fired, Rule
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number
 
 LARGE_STEP = 0.1
@@ -98,6 +98,7 @@ INI001 = Rule(
         "state-space parameters get gradients and a learning rate above 0."
     ),
     threshold=1e-6,
+    bound=Bound.MIN,
     source="rms distance to the nearest known initialization; the bound is float32 rounding",
     check=_untrained,
 )
@@ -116,6 +117,7 @@ INI002 = Rule(
         "in [0.001, 0.1]), keep it out of weight decay, and train again."
     ),
     threshold=0.25,
+    bound=Bound.MIN,
     source="state-spaces/mamba, mamba_simple.py: dt initialization; the bounds are heuristics",
     check=_lost_spread,
 )

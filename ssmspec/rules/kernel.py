@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssmspec.report import Level
-from ssmspec.rules.base import Evidence, Fired, Rule, above
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule, above
 from ssmspec.rules.wording import compared, number, percent
 
 ABOVE_CHANCE = 3.0
@@ -44,6 +44,7 @@ DEA001 = Rule(
     ),
     advice="Prune these channels, or look for what silences them: weight decay on C, say.",
     threshold=0.25,
+    bound=Bound.MAX,
     source="peak gain of each channel; both bounds are heuristics of this project",
     check=above(
         "dead_channel_fraction",
@@ -63,6 +64,7 @@ RED001 = Rule(
     ),
     advice="A smaller state would do, or an initialization that spreads the poles, such as dfout.",
     threshold=0.25,
+    bound=Bound.MAX,
     source="pseudo-hyperbolic distance between poles; both bounds are heuristics of this project",
     check=above(
         "redundant_mode_fraction",
@@ -82,6 +84,7 @@ LOC001 = Rule(
     ),
     advice="No fault; a short convolution in its place would show how much of the state is needed.",
     threshold=0.05,
+    bound=Bound.MIN,
     source="arXiv 2508.20441 finds it in trained models; the bounds are heuristics of this project",
     check=_local,
 )
@@ -98,6 +101,7 @@ RES001 = Rule(
         "Mask these modes (bandlimit) for the run at the lower rate, or train with them masked."
     ),
     threshold=0.05,
+    bound=Bound.MAX,
     source="sampling theorem applied to R dt |Im A|; the 5 % is a heuristic",
     check=above(
         "resampling_risk",

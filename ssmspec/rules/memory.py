@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ssmspec.report import Level
-from ssmspec.rules.base import Evidence, Fired, Rule, above
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule, above
 from ssmspec.rules.wording import compared, number, percent
 
 UNKNOWN_LENGTH_LIMIT = 1e6
@@ -71,6 +71,7 @@ ACC001 = Rule(
         "the step size from below or leave dt bias and A_log out of weight decay."
     ),
     threshold=10.0,
+    bound=Bound.MAX,
     source="heuristic of this project: 10 sequence lengths, or 1e6 samples",
     check=_accumulator,
 )
@@ -85,6 +86,7 @@ MEM001 = Rule(
     ),
     advice="Lower the step size or the damping of these modes if they are meant to remember.",
     threshold=0.1,
+    bound=Bound.MAX,
     source="heuristic of this project",
     check=above(
         "memoryless_fraction",
@@ -104,6 +106,7 @@ MEM002 = Rule(
     ),
     advice="Lower the smallest step size or damping, unless later layers are to carry it.",
     threshold=1.0,
+    bound=Bound.MIN,
     source="memory to 1 % of the state; the bound is a definition, not a fit",
     check=_forgetful,
 )
@@ -118,6 +121,7 @@ MEM003 = Rule(
     ),
     advice="Raise the smallest step size or damping if that much undamped memory is not wanted.",
     threshold=0.5,
+    bound=Bound.MAX,
     source="heuristic of this project",
     check=above(
         "undamped_fraction",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssmspec.report import Level
-from ssmspec.rules.base import Evidence, Fired, Rule
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared
 
 
@@ -33,6 +33,7 @@ PRC001 = Rule(
         "they are a small part of a model."
     ),
     threshold=0.5,
+    bound=Bound.MAX,
     source=(
         "measured: parameters moved by half a unit of their last place, uniform errors assumed; "
         "the bound is a heuristic"

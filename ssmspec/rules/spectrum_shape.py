@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssmspec.report import Level
-from ssmspec.rules.base import Evidence, Fired, Rule, above, below, in_several_channels
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule, above, below, in_several_channels
 from ssmspec.rules.wording import compared, percent
 
 
@@ -42,6 +42,7 @@ ALI001 = Rule(
         "angles never pass pi."
     ),
     threshold=0.01,
+    bound=Bound.MAX,
     source="sampling theorem applied to dt |Im A|; the 1 % is a heuristic",
     check=_aliasing,
 )
@@ -53,6 +54,7 @@ COV001 = Rule(
     why="No pole resonates within half power of the frequencies that are left uncovered.",
     advice="Widen the range of step sizes upward, or spread the angles evenly as dfout does.",
     threshold=0.9,
+    bound=Bound.MIN,
     source="half-power bandwidth of a pole; the 90 % is a heuristic",
     check=in_several_channels(
         below(
@@ -73,6 +75,7 @@ COV002 = Rule(
     ),
     advice="Compare with a dfout layer (above 0.99) if the task needs the whole band.",
     threshold=0.5,
+    bound=Bound.MIN,
     source="spectral flatness (Wiener entropy) of unit-energy Poisson kernels; a heuristic bound",
     check=in_several_channels(
         below(
@@ -95,6 +98,7 @@ ENT001 = Rule(
         "Parameterize decay and angle apart, as dfout does, if they should move independently."
     ),
     threshold=0.5,
+    bound=Bound.MAX,
     source="R^2 between log decay and log frequency over channels; the bound is a heuristic",
     check=above(
         "entanglement",

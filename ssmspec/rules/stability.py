@@ -7,14 +7,17 @@ import math
 import numpy as np
 
 from ssmspec.arrays import Bools
-from ssmspec.report import Level
-from ssmspec.rules.base import Evidence, Fired, Rule
+from ssmspec.report import Level, NotFinite
+from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number, power_of_e
 from ssmspec.spectrum import LayerSpectrum
 
 GROWTH_RATE = 1e-6
 """Heuristic: the growth in nat/sample that is let pass when the sequence length is unknown. It is
 1 % over 10,000 samples, and float32 rounding of a pole on the unit circle stays below it."""
+
+METRICS_NAMED = 3
+"""Metrics that a message names before it counts the rest."""
 
 
 def _growing(evidence: Evidence, threshold: float) -> Fired | None:
@@ -56,13 +59,30 @@ def _not_finite(evidence: Evidence, _: float) -> Fired | None:
     finite = _finite(evidence.spectrum)
     count = int(np.count_nonzero(~finite))
     if count == 0:
-        return None
+        return _nan_metric(evidence)
     channel, mode = np.unravel_index(int(np.argmin(finite)), finite.shape)
     return Fired(
         f"{count:,} of {finite.size:,} modes have a pole or step size that is NaN or infinite "
         f"(the first is {_place(int(channel), int(mode), evidence.spectrum)}), so the layer "
         f"cannot be measured",
         value=None,
+    )
+
+
+def _nan_metric(evidence: Evidence) -> Fired | None:
+    """Whether a metric of finite poles is NaN all the same, which no threshold would notice."""
+    names = [k for k, outcome in evidence.layer.metrics.items() if isinstance(outcome, NotFinite)]
+    if not names:
+        return None
+    more = f" and {len(names) - METRICS_NAMED:,} more" if len(names) > METRICS_NAMED else ""
+    return Fired(
+        f"{', '.join(names[:METRICS_NAMED])}{more} came out as NaN although every pole and step "
+        f"size is a number, so no rule can judge by it",
+        value=None,
+        advice=(
+            "Look for values near the limits of a float in this layer's parameters; a metric of "
+            "an installed extension is for its author to mend."
+        ),
     )
 
 
@@ -93,6 +113,8 @@ STB001 = Rule(
         "train again from a checkpoint before the growth."
     ),
     threshold=1.01,
+    bound=Bound.MAX,
+    lowest=1.0,
     source="bounded-input bounded-output stability; the 1 % over a sequence is a heuristic",
     check=_growing,
 )
@@ -100,8 +122,11 @@ STB001 = Rule(
 STB002 = Rule(
     code="STB002",
     level=Level.ERROR,
-    title="a parameter of the poles is NaN or infinite",
-    why="One such number makes every output of its channel NaN, and nothing can be measured.",
+    title="a parameter of the poles, or a metric, is NaN or infinite",
+    why=(
+        "One such parameter makes every output of its channel NaN, and nothing can be measured. A "
+        "metric that is NaN compares with no threshold and would pass for a good one."
+    ),
     advice=(
         "Go back to the last checkpoint whose parameters are finite, and lower the learning rate "
         "of the state-space parameters or clip their gradients."

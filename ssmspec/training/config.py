@@ -9,9 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from ssmspec.errors import UsageError
+from ssmspec.naming import did_you_mean
 from ssmspec.schemes.options import DEFAULTS, SchemeOptions
+
+DEFAULT_EPOCHS = 10
+"""Passes over the data where nothing is said of when to stop."""
 
 
 class Norm(StrEnum):
@@ -80,6 +85,8 @@ class ModelConfig:
     freeze: Freeze = Freeze.NONE
 
     def __post_init__(self) -> None:
+        for name, kind in (("norm", Norm), ("input_gain", InputGain), ("freeze", Freeze)):
+            _choose(self, name, kind)
         _at_least("d_model", self.d_model, 1)
         _at_least("n_layers", self.n_layers, 1)
         if self.d_state < 2 or self.d_state % 2:
@@ -100,10 +107,14 @@ class TrainConfig:
     Attributes:
         task: id of the task.
         model: the model.
+        task_settings: the task's own settings by name, as text; the task's defaults otherwise.
+        data: folder or file with the user's own data; None where the task needs none.
+        init: checkpoint whose tensors the model starts from; None draws them from the seed.
         seq_len: sequence length in samples; None for the task's own.
         seed: of the initial weights, of the order of the data and of what a task draws.
-        epochs: passes over the training data; None where `max_steps` alone says when to stop.
-        max_steps: optimizer steps after which training stops, whatever the epochs.
+        epochs: passes over the training data after which training stops.
+        max_steps: optimizer steps after which training stops. With `epochs` too, whichever comes
+            first; with neither, `DEFAULT_EPOCHS` epochs.
         batch_size: examples of one optimizer step over all processes and accumulated parts.
         accumulate: parts that a batch is cut into, one after the other, to save memory.
         lr: learning rate of everything but the SSM parameters.
@@ -117,13 +128,19 @@ class TrainConfig:
         compile: whether torch.compile is used.
         spectrum_every: steps from one look at the poles to the next; 0 never looks.
         eval_every: steps from one evaluation to the next; None evaluates after every epoch.
+        save_every: steps from one save to the next, besides those at evaluations and at the end;
+            None for none.
+        log_every: steps that one training row of `metrics.csv` averages over.
     """
 
     task: str
     model: ModelConfig = field(default_factory=ModelConfig)
+    task_settings: tuple[tuple[str, str], ...] = ()
+    data: Path | None = None
+    init: Path | None = None
     seq_len: int | None = None
     seed: int = 0
-    epochs: int | None = 10
+    epochs: int | None = None
     max_steps: int | None = None
     batch_size: int = 64
     accumulate: int = 1
@@ -137,16 +154,20 @@ class TrainConfig:
     compile: bool = False
     spectrum_every: int = 100
     eval_every: int | None = None
+    save_every: int | None = None
+    log_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulate", "seq_len", "epochs", "max_steps"):
+        _choose(self, "precision", Precision)
+        for name in ("data", "init"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        for name in ("batch_size", "accumulate", "seq_len", "epochs", "max_steps", "log_every"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("schedule_steps", "eval_every"):
+        for name in ("schedule_steps", "eval_every", "save_every"):
             _at_least(name, getattr(self, name), 1)
         for name in ("seed", "warmup_steps", "spectrum_every"):
             _at_least(name, getattr(self, name), 0)
-        if self.epochs is None and self.max_steps is None:
-            raise UsageError("give epochs, max_steps or both; nothing says when to stop")
         for name in ("lr", "ssm_lr", "clip"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -157,11 +178,43 @@ class TrainConfig:
             raise UsageError(
                 f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal parts"
             )
+        if self.schedule_steps is not None and self.schedule_steps <= self.warmup_steps:
+            raise UsageError(
+                f"a schedule of {self.schedule_steps} steps ends within the warm-up of "
+                f"{self.warmup_steps}; raise schedule_steps"
+            )
 
     @property
     def pole_lr(self) -> float:
         """Learning rate of poles and step sizes."""
         return min(self.lr, 1e-3) if self.ssm_lr is None else self.ssm_lr
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps after which training stops.
+
+        Raises:
+            UsageError: the learning rate would be 0 from some step before that on.
+        """
+        epochs = self.epochs
+        if epochs is None and self.max_steps is None:
+            epochs = DEFAULT_EPOCHS
+        limits = [self.max_steps, None if epochs is None else epochs * steps_per_epoch]
+        steps = min(limit for limit in limits if limit is not None)
+        if self.schedule_steps is not None and steps > self.schedule_steps:
+            raise UsageError(
+                f"the schedule brings the learning rate to 0 at step {self.schedule_steps:,}, and "
+                f"the run is to last {steps:,} steps; raise schedule_steps or stop earlier"
+            )
+        return steps
+
+
+def _choose(record: object, name: str, kind: type[StrEnum]) -> None:
+    """Let a field hold a choice by its name, too."""
+    value = getattr(record, name)
+    names = [member.value for member in kind]
+    if value not in names:
+        raise UsageError(f"{name} is no {value!r}; {did_you_mean(str(value), names)}")
+    object.__setattr__(record, name, kind(value))
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

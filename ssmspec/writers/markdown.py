@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ssmspec.report import LayerReport, Measured, Outcome, Report, Skipped
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formatting import NOT_APPLICABLE
 from ssmspec.writers.markdown_parts import bullets, code, page, prose, table
 from ssmspec.writers.quantities import HEADLINE, shown, unit_label
 from ssmspec.writers.words import file_line, length_note, model_line, summary
@@ -31,15 +32,33 @@ def heading(report: Report) -> str:
     return " · ".join(map(prose, parts))
 
 
-def headline_table(layers: Sequence[LayerReport]) -> str:
-    """One row a layer, the headline metrics that any of them has."""
+def headline_table(
+    layers: Sequence[LayerReport],
+    found: Mapping[str, str] | None = None,
+    name: Callable[[str], str] = code,
+) -> str:
+    """One row a layer, the headline metrics that any of them has.
+
+    Args:
+        layers: in the order of the rows.
+        found: layer name -> what was found there, as a column of its own.
+        name: writes a layer's name.
+    """
     present = [
         metric
         for metric in HEADLINE
         if any(isinstance(layer.metrics.get(metric), Measured) for layer in layers)
     ]
-    rows = [[code(layer.name), *(shown(layer.metrics[m]) for m in present)] for layer in layers]
-    return table(["layer", *map(code, present)], rows)
+    rows = [[name(layer.name), *(_cell(layer, m) for m in present)] for layer in layers]
+    if found is None:
+        return table(["layer", *map(code, present)], rows)
+    told = [[row[0], found[layer.name], *row[1:]] for row, layer in zip(rows, layers, strict=True)]
+    return table(["layer", "found", *map(code, present)], told, 2)
+
+
+def _cell(layer: LayerReport, metric: str) -> str:
+    outcome = layer.metrics.get(metric)
+    return NOT_APPLICABLE if outcome is None else shown(outcome)
 
 
 def skipped_items(skipped: Iterable[Skipped]) -> Iterator[str]:

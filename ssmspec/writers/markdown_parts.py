@@ -1,7 +1,10 @@
 """Markdown that renders alike everywhere: headings, lists, tables, and names that stay names.
 
 A name out of a file is a code span, in which nothing is markup and no user is mentioned; one with a
-character that ends a span or a table cell is written in character references.
+character that ends a span or a table cell is an HTML one, written in character references.
+
+GitHub and GitLab look for mentions, issues and addresses once more in what they have rendered,
+where a character reference no longer hides anything: a zero-width space within does.
 """
 
 from __future__ import annotations
@@ -11,21 +14,46 @@ from collections.abc import Iterable, Sequence
 
 from ssmspec.naming import printable
 
-_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&@]|:(?=//)")
+_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&@$]|:(?=//)")
 """What can begin markup, a mention, a reference to an issue or a link."""
+_LINKED = re.compile(r"@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
+"""What begins a link in text that has been rendered already."""
+_APART = "\u200b"
 
 
 def code(name: str) -> str:
     """A name or a path, exactly as it is."""
     shown = printable(name)
-    if not shown or any(char in shown for char in "`|\\"):
-        return "".join(char if char.isalnum() else f"&#{ord(char)};" for char in shown)
+    if any(char in shown for char in "`|\\") or not shown.strip():
+        spelled = "".join(char if char.isalnum() else f"&#{ord(char)};" for char in shown)
+        return spelled and f"<code>{spelled}</code>"
     return f"`{shown}`"
 
 
 def prose(text: str) -> str:
     """A sentence in which nothing is markup."""
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", printable(text))
+    apart = _LINKED.sub(lambda match: match[0] + _APART, printable(text))
+    special = _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", apart)
+    return special.replace(_APART, f"&#{ord(_APART)};")
+
+
+def clipped(text: str, most: int) -> str:
+    """A text without its middle where it is longer than `most` characters."""
+    if len(text) > 2 * most:  # what is cut need not be made printable
+        text = text[:most] + text[-most:]
+    shown = printable(text)
+    if len(shown) <= most:
+        return shown
+    head = (most - 1) // 2
+    return f"{shown[:head]}…{shown[len(shown) - (most - 1 - head) :]}"
+
+
+def details(title: str, *blocks: str, opened: bool = False) -> str:
+    """Blocks that a reader opens by a click; nothing where there are none. Taken as they are."""
+    body = page(*blocks)
+    if not body:
+        return ""
+    return f"<details{' open' * opened}>\n<summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:

@@ -12,10 +12,19 @@ from collections.abc import Iterator, Mapping
 from rich.text import Text
 
 from ssmspec.naming import printable
-from ssmspec.report import Finding, Level, Measured, Outcome, Report, Verdict
+from ssmspec.report import Measured, Outcome, Report
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.console import NAMES_SHOWN, hanging, skipped_lines, titled, to_text
+from ssmspec.writers.console import hanging, skipped_lines, titled, to_text
+from ssmspec.writers.finding_groups import (
+    LEVEL_STYLE,
+    LEVEL_WORD,
+    VERDICT_STYLE,
+    by_rule,
+    labelled,
+    where,
+    worst,
+)
 from ssmspec.writers.formatting import significant
 from ssmspec.writers.text_tables import collapse, decay_table, frequency_table, hearing_table
 from ssmspec.writers.words import (
@@ -27,10 +36,6 @@ from ssmspec.writers.words import (
     summary,
 )
 
-_VERDICT_STYLE = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
-_LEVEL_STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "cyan"}
-_LEVEL_WORD = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
-
 
 def render(report: Report, page: Page) -> str:
     """The whole report as text; ANSI styles only where the page has color."""
@@ -40,7 +45,7 @@ def render(report: Report, page: Page) -> str:
 def _lines(report: Report, page: Page) -> Iterator[Text]:
     yield from _heading(report, page)
     if report.layers:
-        yield Text(summary(report), style=_VERDICT_STYLE[report.verdict])
+        yield Text(summary(report), style=VERDICT_STYLE[report.verdict])
         yield from _tables(report, page)
     yield from _findings(report, page, _labels(report, page)[0])
     if page.verbose:
@@ -119,40 +124,15 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
 
 
 def _findings(report: Report, page: Page, labels: Mapping[str, str]) -> Iterator[Text]:
-    by_code: dict[tuple[str, Level], list[Finding]] = {}
-    for finding in report.findings:
-        by_code.setdefault((finding.code, finding.level), []).append(finding)
-    if not by_code:
+    if not report.findings:
         return
     yield Text()
-    for (code, level), group in by_code.items():
-        worst = max(group, key=_excess)
-        where = _where(group, worst, labels, page)
-        label = f"{code} {_LEVEL_WORD[level]}"
-        text = Text(f"{where}: {worst.message}")
-        yield from hanging(Text(f"{label:<16}", style=_LEVEL_STYLE[level]), text, page)
-
-
-def _excess(finding: Finding) -> float:
-    if finding.value is None or finding.threshold is None:
-        return 0.0
-    return abs(finding.value - finding.threshold)
-
-
-def _where(group: list[Finding], worst: Finding, labels: Mapping[str, str], page: Page) -> str:
-    """The layers a rule fired on, and the one its message is about where they differ."""
-    names = [labels.get(finding.layer, printable(finding.layer)) for finding in group]
-    most = labels.get(worst.layer, printable(worst.layer))
-    if len(group) == 1:
-        return most if len(labels) == 1 else f"layer {most}"
-    if len(group) == len(labels):
-        where = f"{'both' if len(group) == 2 else f'all {len(group)}'} layers"
-    else:
-        where = f"{len(group)} of {len(labels)} layers"
-        if page.width is None or page.verbose or len(names) <= NAMES_SHOWN:
-            where += f" ({', '.join(names)})"
-    alike = all(finding.message == worst.message for finding in group)
-    return where if alike else f"{where}, most in {most}"
+    for group in by_rule(report.findings):
+        code, level = group[0].code, group[0].level
+        place = where(group, labelled(labels), len(labels), page)
+        text = Text(f"{place}: {printable(worst(group).message)}")
+        label = f"{code} {LEVEL_WORD[level]}"
+        yield from hanging(Text(f"{label:<16}", style=LEVEL_STYLE[level]), text, page)
 
 
 def _every_metric(report: Report) -> Iterator[Text]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
+from ssmspec.training.tasks import copying, delay, digits, listops, npz, pathfinder
 from ssmspec.training.tasks.base import Task
 
 TASKS: Registry[Task] = Registry(
     "task",
     "ssmspec.tasks",
-    (),
+    (
+        digits.DIGITS,
+        delay.DELAY,
+        copying.COPYING,
+        listops.LISTOPS,
+        *pathfinder.PATHFINDERS,
+        npz.NPZ,
+    ),
     key=lambda task: task.id,
 )

@@ -103,6 +103,14 @@ class Data:
     causal: bool = False
 
 
+Tell: TypeAlias = Callable[[str], None]
+"""Takes one sentence for the user, such as how far the making of a data set is."""
+
+
+def tell_nobody(_: str) -> None:
+    """Keep a sentence to oneself."""
+
+
 @dataclass(frozen=True)
 class TaskOptions:
     """What a user may say of a task.
@@ -113,6 +121,7 @@ class TaskOptions:
         data: folder or file with the user's own data; None where the task needs none.
         cache: folder for what a task generates; None for the user's cache folder.
         settings: a task's own settings by name, e.g. `lag` of `delay`, as text.
+        tell: takes a sentence on what is going on, where loading takes longer.
     """
 
     seq_len: int | None = None
@@ -120,6 +129,7 @@ class TaskOptions:
     data: Path | None = None
     cache: Path | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    tell: Tell = tell_nobody
 
 
 Load: TypeAlias = Callable[[TaskOptions], Data]

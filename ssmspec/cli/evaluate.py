@@ -1,0 +1,98 @@
+"""`ssmspec evaluate`: a trained model on its data, at its rate and at others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssmspec.cli.options import Output, Session, session_options
+from ssmspec.cli.output import deliver, page_for, progress_bar
+from ssmspec.evaluation_report import Part, Which
+
+
+class Format(StrEnum):
+    """How the evaluation is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@session_options
+def command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A folder that `ssmspec train` wrote.", show_default=False
+        ),
+    ],
+    session: Session,
+    resample: Annotated[
+        float | None,
+        typer.Option(
+            "--resample",
+            metavar="R",
+            help="Also evaluate at 1/R of the rate, without training there: inputs decimated, "
+            "step sizes times R, discrete poles to the power R.",
+            show_default=False,
+        ),
+    ] = None,
+    kernel_taps: Annotated[
+        int | None,
+        typer.Option(
+            "--kernel-taps",
+            metavar="K",
+            help="Also evaluate with every kernel cut to its first K lags.",
+            show_default=False,
+        ),
+    ] = None,
+    which: Annotated[
+        Which, typer.Option("--which", help="The best weights on the validation data, or the last.")
+    ] = Which.BEST,
+    split: Annotated[Part, typer.Option("--split", help="Part of the data.")] = Part.TEST,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", metavar="B", help="Examples at a time.", show_default="as in training"
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device", metavar="NAME", help="cpu or cuda.", show_default="a GPU where there is one"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Where the data set is now.",
+            show_default="where it was in training",
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name is part of the contract
+        Format, typer.Option("--format", "-f", help="How the evaluation is written.")
+    ] = Format.TEXT,
+    output: Output = None,
+) -> None:
+    """Test a trained model; also at a lower rate, or with short kernels."""
+    from ssmspec.training import evaluate  # noqa: PLC0415 - torch and all, once it is wanted
+    from ssmspec.writers.evaluation_text import render_json, render_text  # noqa: PLC0415
+
+    with progress_bar("evaluating", session) as advance:
+        result = evaluate(
+            folder,
+            resample=resample,
+            kernel_taps=kernel_taps,
+            which=which,
+            split=split,
+            batch_size=batch_size,
+            device=device,
+            data=data,
+            progress=advance,
+        )
+    render = render_json if format is Format.JSON else render_text
+    deliver(render(result, page_for(output, verbose=False)), output, session, inputs=())

@@ -1,0 +1,72 @@
+"""What a kind of figure is: something to draw, and a function that draws it.
+
+To add a kind, write one file with one `Kind` record and add it to the table in
+`ssmspec/plots/__init__.py`; a third party publishes the same record under the entry-point group
+`ssmspec.plots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ssmspec.layer_view import LayerView
+from ssmspec.plots.style import Drawing
+
+Drawn = TypeVar("Drawn")
+"""What is drawn; which type it is `Kind.subject` says."""
+
+
+class Subject(StrEnum):
+    """What a kind of figure shows.
+
+    `LAYERS`: the state-space layers of a model, an iterable of `LayerView`. `SWEEP`: a `Sweep`.
+    `TRAJECTORY`: a `Trajectory`. `SCHEMES`: a `SchemeGrid`, which needs no model.
+    """
+
+    LAYERS = "layers"
+    SWEEP = "sweep"
+    TRAJECTORY = "trajectory"
+    SCHEMES = "schemes"
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What may be chosen of a figure.
+
+    Attributes:
+        against: id of the scheme whose poles stand beside the layer's, for kinds that compare.
+    """
+
+    against: str = "dfout"
+
+
+DEFAULTS = PlotOptions()
+
+Layers: TypeAlias = Iterable[LayerView]
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Drawn]):
+    """One kind of figure.
+
+    Attributes:
+        id: stable name, as on the command line.
+        title: what it shows, in a few words.
+        summary: one line for people.
+        subject: what `draw` takes.
+        compares: whether it shows a scheme's poles beside the layer's.
+        draw: the figure.
+    """
+
+    id: str
+    title: str
+    summary: str
+    subject: Subject
+    draw: Callable[[Drawn, PlotOptions], Drawing]
+    compares: bool = False
+
+
+AnyKind: TypeAlias = Kind[Any]

@@ -1,0 +1,217 @@
+"""The use case behind `ssmspec evaluate`: a run's model on its data, at its rate and at others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+from ssmspec.arrays import Array
+from ssmspec.errors import UsageError
+from ssmspec.evaluation_report import (
+    Cut,
+    Evaluation,
+    LayerAliasing,
+    LayerCut,
+    Part,
+    Resampled,
+    Scores,
+    Which,
+)
+from ssmspec.layer_view import LayerView
+from ssmspec.metrics import METRICS
+from ssmspec.metrics.base import Context, share
+from ssmspec.metrics.kernel_lags import energy_by_lag
+from ssmspec.naming import did_you_mean
+from ssmspec.reading import Discretization
+from ssmspec.report import Measured, NotApplicable, Outcome
+from ssmspec.spectrum import ALIAS_TOLERANCE, LayerSpectrum
+from ssmspec.training.decimation import decimated
+from ssmspec.training.stored_run import StoredRun
+from ssmspec.training.tasks.base import Batch, Split
+from ssmspec.units import FRACTION
+
+Progress = Callable[[int, int], None]
+"""Called with examples done and in all, over every test; from another thread."""
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+DECIMATION = (
+    "inputs are decimated: samples 0, {R}, {2R}, ... are kept and no anti-alias filter is applied"
+)
+RULES = {
+    Discretization.ZOH: (
+        "S4D layers: every step size dt becomes {R} dt, and poles and the held input follow"
+    ),
+    Discretization.NATIVE: (
+        "discrete layers: every pole l becomes l^{R}, and its residue is multiplied by "
+        "(l^{R} - 1) / (l - 1), as if each input were held for {R} samples"
+    ),
+}
+"""What the model does at 1/R of the rate, by how its poles are stored."""
+
+
+def evaluate(
+    folder: Path | str,
+    *,
+    resample: float | None = None,
+    kernel_taps: int | None = None,
+    which: Which | str = Which.BEST,
+    split: Part | str = Part.TEST,
+    batch_size: int | None = None,
+    device: str | None = None,
+    data: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate the model of a run, in single precision.
+
+    Args:
+        folder: that `ssmspec train` wrote.
+        resample: R, a whole number above 1: also evaluate, without training, at 1/R of the rate.
+        kernel_taps: also evaluate with every kernel cut to its first so many lags. Each of the two
+            is set beside the model as it was trained; they are not taken together.
+        which: the weights that did best on the validation data, or the last ones.
+        split: part of the data.
+        batch_size: examples at a time; None for as many as in training.
+        device: `cpu` or `cuda`; None takes a GPU where there is one.
+        data: where the data set is now; None for where it was in training.
+        progress: called as examples are done.
+
+    Raises:
+        UsageError: the folder holds no run, its data are not there or have another shape, the data
+            cannot be resampled, or an option's value makes no sense.
+        CheckpointError: the weights cannot be read.
+    """
+    weights, part = _choice(Which, "which", which), _choice(Part, "split", split)
+    for name, value in (("kernel_taps", kernel_taps), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1, got {value}")
+    run = StoredRun.open(
+        Path(folder), weights, data=None if data is None else Path(data), device=device
+    )
+    examples = run.data.test if part is Part.TEST else run.data.validation
+    slower = None if resample is None else decimated(run.data, examples, resample)
+    tests = 1 + (slower is not None) + (kernel_taps is not None)
+    counter = _Counter(progress, tests * len(examples))
+    size = batch_size or run.config.batch_size
+    plain, answers = run.scores(_Counted(examples, counter), batch_size=size)
+    resampled = cut = None
+    if slower is not None:
+        factor = slower.factor
+        there, _ = run.scores(_Counted(slower, counter), batch_size=size, rate=float(factor))
+        resampled = _resampled(run, factor, there)
+    if kernel_taps is not None:
+        short, _ = run.scores(_Counted(examples, counter), batch_size=size, taps=kernel_taps)
+        cut = _cut(run, kernel_taps, short)
+    return Evaluation(
+        folder=str(folder),
+        task=run.config.task,
+        scheme=run.config.model.scheme,
+        which=weights,
+        part=part,
+        metric=run.objective.metric,
+        examples=len(examples),
+        answers=answers,
+        sequence_length=run.data.seq_len,
+        sample_rate=run.data.sample_rate,
+        scores=plain,
+        resampled=resampled,
+        cut=cut,
+        notes=_notes(run, part),
+    )
+
+
+def _resampled(run: StoredRun, factor: int, scores: Scores) -> Resampled:
+    spectra = [view.spectrum for view in run.views()]
+    kinds = dict.fromkeys(spectrum.discretization for spectrum in spectra)
+    rules = [DECIMATION, *(RULES[kind] for kind in kinds)]
+    rate = run.data.sample_rate
+    return Resampled(
+        factor=factor,
+        scores=scores,
+        sequence_length=-(-run.data.seq_len // factor),
+        sample_rate=None if rate is None else rate / factor,
+        rules=tuple(
+            rule.replace("{R}", str(factor)).replace("{2R}", str(2 * factor)) for rule in rules
+        ),
+        layers=tuple(_aliasing(spectrum, factor) for spectrum in spectra),
+    )
+
+
+def _aliasing(spectrum: LayerSpectrum, factor: int) -> LayerAliasing:
+    """Share of modes whose angle times the factor is beyond pi, discrete poles' angles included."""
+    trained = METRICS["aliased_fraction"](spectrum, Context())
+    broken = spectrum.non_finite
+    if broken:
+        reason = f"{broken} of {spectrum.log_poles.size} poles are NaN or infinite"
+        return LayerAliasing(spectrum.name, trained, NotApplicable(reason))
+    beyond = np.abs(spectrum.omega_unwrapped) * factor > np.pi * (1.0 + ALIAS_TOLERANCE)
+    return LayerAliasing(spectrum.name, trained, Measured(share(beyond), FRACTION))
+
+
+def _cut(run: StoredRun, taps: int, scores: Scores) -> Cut:
+    length = run.data.seq_len
+    layers = (LayerCut(view.spectrum.name, _kept(view, taps, length)) for view in run.views())
+    return Cut(taps, scores, tuple(layers))
+
+
+def _kept(view: LayerView, taps: int, length: int) -> Outcome:
+    """Share of the kernel energy over L lags that the first taps hold."""
+    if view.kernel is None:
+        return NotApplicable(view.no_kernel)
+    if view.kernel.non_finite or view.spectrum.non_finite:
+        return NotApplicable("poles, B or C are NaN or infinite")
+    energy = energy_by_lag(view.kernel, length)
+    if isinstance(energy, NotApplicable):
+        return energy
+    if not energy.total > 0.0:
+        return NotApplicable("the kernel is silent")
+    return Measured(energy.before(min(taps, length)) / energy.total, FRACTION)
+
+
+def _notes(run: StoredRun, part: Part) -> tuple[str, ...]:
+    if part is Part.TEST and run.data.test is run.data.validation:
+        return ("the data set has no test part of its own: these are its validation examples",)
+    return ()
+
+
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
+    values = [choice.value for choice in kind]
+    if value not in values:
+        raise UsageError(f"{name} is no {value!r}; {did_you_mean(value, values)}")
+    return kind(value)
+
+
+class _Counter:
+    """Adds up examples, which batches are made of in another thread."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+        self._lock = Lock()
+
+    def add(self, count: int) -> None:
+        if self._progress is not None:
+            with self._lock:
+                self._done += count
+                self._progress(self._done, self._total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """A split that tells how much of it was asked for."""
+
+    split: Split
+    counter: _Counter
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, indices: Array) -> Batch:
+        batch = self.split.batch(indices)
+        self.counter.add(len(indices))
+        return batch

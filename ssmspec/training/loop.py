@@ -1,0 +1,337 @@
+"""The training loop: one optimizer step after another, from any point of any epoch.
+
+What a step does follows from the weights, the optimizer's state, the seed and the number of the
+step; nothing else is carried along. So a run that was stopped, or killed, continues from its last
+save to the very same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ssmspec.errors import UsageError
+from ssmspec.training.ahead import ahead
+from ssmspec.training.config import TrainConfig
+from ssmspec.training.engine import seed_step, to_device
+from ssmspec.training.interruption import Interruption
+from ssmspec.training.measure import Measure, measure
+from ssmspec.training.objective import Objective
+from ssmspec.training.order import share, step_indices, steps_per_epoch
+from ssmspec.training.outcome import DivergedError, OnProgress, Progress, Row
+from ssmspec.training.recorder import Recorder
+from ssmspec.training.schedule import rate_factor
+from ssmspec.training.state import Best, Standing, Window
+from ssmspec.training.tasks.base import Batch, Data, Split
+
+_SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}
+"""What a caught signal adds to a sum over processes, from which either can be told again."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step measured, over all processes, before it was applied.
+
+    Attributes:
+        loss: mean over what was asked.
+        metric: likewise.
+        norm: of the gradient, before clipping.
+        signal: number of a signal that some process caught; 0 for none.
+    """
+
+    loss: float
+    metric: float
+    norm: float
+    signal: int
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """One run, ready to train.
+
+    Attributes:
+        config: the settings.
+        data: what it trains on.
+        objective: loss and metric.
+        accelerator: device, precision and processes.
+        model: as it is, for its weights and for evaluation.
+        wrapped: the model as it trains, data-parallel where there are several processes.
+        optimizer: prepared by Accelerate.
+        rates: learning rate of each parameter group before the schedule.
+        standing: where the run stands; the one thing that changes.
+        recorder: writes the run's files.
+        on_progress: called after every step, in the main process.
+    """
+
+    config: TrainConfig
+    data: Data
+    objective: Objective
+    accelerator: Accelerator
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: Optimizer
+    rates: Sequence[float]
+    standing: Standing
+    recorder: Recorder
+    on_progress: OnProgress | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Optimizer steps in one pass over the data."""
+        return steps_per_epoch(len(self.data.train), self.config.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps after which the run is over."""
+        return self.config.total_steps(self.epoch_steps)
+
+    def run(self) -> int:
+        """Train until the last step or until a signal, saving as it goes.
+
+        Returns:
+            The number of the signal; 0 where the last step was reached.
+
+        Raises:
+            DivergedError: the loss or its gradient is no number; the step was not applied.
+            UsageError: a file cannot be written.
+        """
+        standing, total = self.standing, self.total_steps
+        first, started = standing.step, time.monotonic()
+        before = standing.seconds
+        with ExitStack() as stack:
+            interruption = stack.enter_context(Interruption())
+            batches = ahead(self._parts, range(first, total))
+            stack.callback(batches.close)
+            self._evaluate_if_due()  # where a run was stopped before it got to that
+            for parts in batches:
+                step = self._step(parts, interruption)
+                standing.seconds = before + time.monotonic() - started
+                self._note(step)
+                if not step.signal:
+                    self._evaluate_if_due()
+                self.recorder.look(standing.step)
+                standing.seconds = before + time.monotonic() - started
+                pace = (standing.step - first) / max(standing.seconds - before, 1e-9)
+                self._tell(step, pace)
+                if step.signal:
+                    self.recorder.save(standing)
+                    return step.signal
+                if self._save_is_due():
+                    self.recorder.save(standing)
+        self.recorder.save(standing)
+        return 0
+
+    def measure(self, split: Split) -> Measure:
+        """Evaluate the model as it is, over all processes."""
+        accelerator = self.accelerator
+        self.model.eval()
+        result = measure(
+            self.model,
+            split,
+            self.objective,
+            batch_size=self.config.batch_size // self.config.accumulate,
+            device=accelerator.device,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+            add_up=self._add_up,
+        )
+        self.model.train()
+        return result
+
+    def validate(self) -> Row:
+        """Evaluate on the validation data, and keep the model where it is the best so far.
+
+        Raises:
+            DivergedError: the model gives no numbers any more.
+        """
+        standing = self.standing
+        result = self.measure(self.data.validation)
+        if not result.finite:
+            self._diverged("validation loss", result.loss, standing.step)
+        best = standing.best
+        if best is None or self.objective.improves(result.metric, best.metric):
+            standing.best = Best(standing.step, result.metric, weights_of(self.model))
+            self.recorder.keep_best(standing.best)
+        return self.row("validation", result)
+
+    def row(self, split: str, result: Measure) -> Row:
+        """A measure as a row of `metrics.csv`."""
+        step = self.standing.step
+        return Row(
+            step,
+            self.epoch_of(step),
+            split,
+            result.loss,
+            result.metric,
+            seconds=self.standing.seconds,
+        )
+
+    def _parts(self, step: int) -> list[Batch]:
+        """This process's share of a step's batch, in as many parts as are accumulated."""
+        config, accelerator = self.config, self.accelerator
+        indices = step_indices(len(self.data.train), config.batch_size, config.seed, step)
+        mine = share(indices, accelerator.process_index, accelerator.num_processes)
+        return [
+            self.data.train.batch(share(mine, part, config.accumulate))
+            for part in range(config.accumulate)
+        ]
+
+    def _step(self, parts: Sequence[Batch], interruption: Interruption) -> Step:
+        """Forward, backward and, unless something is no number, one step of the optimizer."""
+        accelerator, number = self.accelerator, self.standing.step
+        seed_step(self.config.seed, number, accelerator.process_index)
+        factor = rate_factor(
+            number, warmup=self.config.warmup_steps, schedule=self.config.schedule_steps
+        )
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        asked = self._asked(parts)
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
+        sums[2] = _SIGNALS.get(interruption.caught, 0)
+        for part, batch in self._synchronized_last(parts):
+            with part:
+                x, y, lengths = to_device(batch, accelerator.device)
+                loss, metric = self.objective.score(self.wrapped(x, lengths), y)
+                # Data-parallel gradients are averaged over the processes, each of which has
+                # divided by all that was asked of all of them.
+                accelerator.backward(loss * (accelerator.num_processes / asked))
+                sums[0] += loss.detach().double()
+                sums[1] += metric.double()
+        clip = math.inf if self.config.clip is None else self.config.clip
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), clip)
+        # One transfer from the device a step: everything that is needed to go on.
+        loss_sum, metric_sum, signals, norm = torch.cat(
+            [self._add_up(sums), norm.detach().double().reshape(1)]
+        ).tolist()
+        step = Step(loss_sum / asked, metric_sum / asked, norm, _signal_in(int(signals)))
+        self._require_finite(step)
+        self.optimizer.step()
+        self.standing.step += 1
+        return step
+
+    def _asked(self, parts: Sequence[Batch]) -> int:
+        """Answers that a batch asks for, over all its parts and processes."""
+        asked = sum(self.objective.count(part.y) for part in parts)
+        if self.accelerator.num_processes > 1:
+            counts = torch.tensor([float(asked)], device=self.accelerator.device)
+            asked = int(self._add_up(counts.double()).item())
+        if not asked:
+            raise UsageError(
+                f"the batch of step {self.standing.step + 1:,} asks for nothing; check the targets"
+            )
+        return asked
+
+    def _synchronized_last(
+        self, parts: Sequence[Batch]
+    ) -> Iterator[tuple[nullcontext[None], Batch]]:
+        """Parts, each in a context in which only the last one's gradient goes to all processes."""
+        for batch in parts[:-1]:
+            yield self.accelerator.no_sync(self.wrapped), batch
+        yield nullcontext(), parts[-1]
+
+    def _require_finite(self, step: Step) -> None:
+        number = self.standing.step + 1
+        if not math.isfinite(step.loss):
+            self._diverged("loss", step.loss, number)
+        # A gradient that overflows in fp16 is the scaler's business: it skips the step and tries
+        # a smaller scale.
+        if not math.isfinite(step.norm) and self.accelerator.scaler is None:
+            self._diverged("norm of the gradient", step.norm, number)
+
+    def _diverged(self, what: str, value: float, number: int) -> NoReturn:
+        raise DivergedError(
+            f"the {what} became {value} at step {number:,}; the last good checkpoint is "
+            f"{self.recorder.last_saved()}; a lower learning rate, --warmup-steps or --clip helps",
+            number,
+        )
+
+    def _note(self, step: Step) -> None:
+        """Add a step to the window, and close the window where a row is due."""
+        standing, window = self.standing, self.standing.window
+        window.steps += 1
+        window.loss += step.loss
+        window.metric += step.metric
+        if math.isfinite(step.norm):
+            window.norms += 1
+            window.norm += step.norm
+        if standing.step % self.config.log_every:
+            return
+        standing.rows.append(
+            Row(
+                standing.step,
+                self.epoch_of(standing.step),
+                "train",
+                window.loss / window.steps,
+                window.metric / window.steps,
+                self.config.lr * self._factor_before(standing.step),
+                window.norm / window.norms if window.norms else None,
+                standing.seconds,
+            )
+        )
+        standing.window = Window()
+
+    def _factor_before(self, step: int) -> float:
+        """Factor of the learning rate that the step before this count was taken with."""
+        config = self.config
+        return rate_factor(step - 1, warmup=config.warmup_steps, schedule=config.schedule_steps)
+
+    def _evaluate_if_due(self) -> None:
+        standing = self.standing
+        every = self.config.eval_every or self.epoch_steps
+        if standing.step % every == 0 and standing.evaluated < standing.step:
+            standing.rows.append(self.validate())
+            standing.evaluated = standing.step
+
+    def _save_is_due(self) -> bool:
+        standing, every = self.standing, self.config.save_every
+        return standing.evaluated == standing.step or bool(every and standing.step % every == 0)
+
+    def _tell(self, step: Step, pace: float) -> None:
+        if self.on_progress is None or not self.accelerator.is_main_process:
+            return
+        standing = self.standing
+        evaluated = standing.evaluated == standing.step
+        self.on_progress(
+            Progress(
+                step=standing.step,
+                steps=self.total_steps,
+                epoch=self.epoch_of(standing.step),
+                loss=step.loss,
+                metric=step.metric,
+                metric_name=self.objective.metric,
+                validation=standing.rows[-1].metric if evaluated else None,
+                steps_per_second=pace,
+            )
+        )
+
+    def epoch_of(self, step: int) -> int:
+        """The pass over the data, from 1, that a step belongs to."""
+        return (max(step, 1) - 1) // self.epoch_steps + 1
+
+    def _add_up(self, sums: Tensor) -> Tensor:
+        if self.accelerator.num_processes == 1:
+            return sums
+        result: Tensor = self.accelerator.reduce(sums, "sum")
+        return result
+
+
+def _signal_in(total: int) -> int:
+    """The signal that some process caught; SIGTERM where there were both, 0 where none was."""
+    caught = [number for number, weight in _SIGNALS.items() if total >= weight]
+    return max(caught, default=0)
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's tensors on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,83 @@
+"""Writes a run's files while it trains; in the main process only, and each whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import nn
+from torch.optim import Optimizer
+
+from ssmspec.checkpoints.files import shown
+from ssmspec.training import metrics_file
+from ssmspec.training.monitor import SpectrumMonitor
+from ssmspec.training.run_files import BEST, METRICS, MODEL, RESUME, write_text, write_weights
+from ssmspec.training.state import Best, RunState, Standing, save_state
+
+
+@dataclass(eq=False)
+class Recorder:
+    """The files of one run.
+
+    Attributes:
+        folder: of the run.
+        model: its weights are written.
+        optimizer: its state is.
+        accelerator: tells the main process; the scaler of fp16 is in it.
+        metadata: of the `.safetensors` files.
+        monitor: looks at the poles; None where nobody does, and in all but the main process.
+        saved: step of the last save.
+    """
+
+    folder: Path
+    model: nn.Module
+    optimizer: Optimizer
+    accelerator: Accelerator
+    metadata: Mapping[str, str]
+    monitor: SpectrumMonitor | None = None
+    saved: int = field(default=0, init=False)
+
+    def look(self, step: int) -> None:
+        """Let the monitor look where it is time to."""
+        if self.monitor is not None:
+            self.monitor.step(step)
+
+    def keep_best(self, best: Best) -> None:
+        """Write `best.safetensors`."""
+        if self.accelerator.is_main_process:
+            write_weights(self.folder / BEST, best.weights, self.metadata)
+
+    def save(self, standing: Standing) -> None:
+        """Write everything: `resume.pt` last, since it alone decides where a run continues.
+
+        Raises:
+            UsageError: a file cannot be written; those that were there stay as they were.
+        """
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        write_weights(self.folder / MODEL, self.model.state_dict(), self.metadata)
+        self.write_tables(standing)
+        state = RunState(
+            standing,
+            self.model.state_dict(),
+            self.optimizer.state_dict(),
+            scaler=None if scaler is None else scaler.state_dict(),
+            monitor=None if self.monitor is None else self.monitor.state_dict(),
+        )
+        save_state(state, self.folder / RESUME)
+        self.saved = standing.step
+
+    def write_tables(self, standing: Standing) -> None:
+        """Write `metrics.csv`, and what the monitor saw."""
+        if not self.accelerator.is_main_process:
+            return
+        write_text(self.folder / METRICS, metrics_file.render(standing.rows))
+        if self.monitor is not None:
+            self.monitor.save()
+
+    def last_saved(self) -> str:
+        """The last checkpoint, for messages."""
+        return f"{shown(self.folder / MODEL)}, of step {self.saved:,}"
