@@ -21,7 +21,7 @@ from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine, power_profile
 from ssmspec.metrics.base import Context
 from ssmspec.reading import Discretization, Reading
-from ssmspec.report import CheckpointSummary, NotApplicable, Outcome, Skipped
+from ssmspec.report import CheckpointSummary, NotApplicable, Outcome, Report, Skipped
 from ssmspec.sensitivity_report import Sweep, SweepPoint, SweptLayer
 from ssmspec.spectrum import LayerSpectrum, bilinear_to_log_poles, log_poles_to_bilinear
 
@@ -64,10 +64,7 @@ def sweep(
         CheckpointError: the source cannot be read.
         NoLayersError: nothing in it looks like a state-space layer.
     """
-    turned = _knob(knob)
-    settings = tuple(sorted(factors))
-    if not settings or not all(np.isfinite(f) and f > 0 for f in settings):
-        raise UsageError("a sweep needs one or more factors, each positive and finite")
+    turned, settings = _knob(knob), _settings(factors)
     chosen = chosen_reading(reading, options)
     with opened(source) as checkpoint:
         chosen = completed(chosen, checkpoint)
@@ -79,7 +76,8 @@ def sweep(
             if isinstance(spectrum, Skipped):
                 skipped += (spectrum,)
             else:
-                layers.append(_swept(spectrum, turned, settings, chosen))
+                context = Context(chosen.seq_len, chosen.rate_of(spectrum.name))
+                layers.append(_swept(spectrum, turned, settings, context))
                 assumptions |= dict.fromkeys(spectrum.assumptions)
             if progress is not None:
                 progress(done, len(found))
@@ -96,6 +94,38 @@ def sweep(
             sequence_length=chosen.seq_len,
             sample_rate=chosen.sample_rate,
         )
+
+
+def sweep_report(report: Report, knob: Knob | str, *, factors: Sequence[float] = FACTORS) -> Sweep:
+    """`sweep` of the model that a report was made of, read as it was then.
+
+    Args:
+        report: of `ssmspec.analyze`, not one that was loaded from a file.
+        knob: as for `sweep`.
+        factors: as for `sweep`.
+
+    Raises:
+        UsageError: as for `sweep`, or the report was loaded from a file.
+        CheckpointError: the model cannot be read any more.
+    """
+    turned, settings = _knob(knob), _settings(factors)
+    if report.origin is None:
+        raise UsageError("a loaded report holds numbers and no poles; sweep the checkpoint itself")
+    layers = [
+        _swept(view.spectrum, turned, settings, Context(view.sequence_length, view.sample_rate))
+        for view in report.origin()
+    ]
+    return Sweep(
+        checkpoint=report.checkpoint,
+        knob=turned,
+        factors=settings,
+        layers=tuple(layers),
+        model=_model(layers, settings),
+        skipped=report.skipped,
+        assumptions=report.assumptions,
+        sequence_length=report.sequence_length,
+        sample_rate=report.sample_rate,
+    )
 
 
 def scaled(spectrum: LayerSpectrum, knob: Knob, factor: float) -> LayerSpectrum:
@@ -133,10 +163,16 @@ def _knob(name: Knob | str) -> Knob:
         raise UsageError(f"a sweep turns dt or xi, not {name!r}") from None
 
 
+def _settings(factors: Sequence[float]) -> tuple[float, ...]:
+    settings = tuple(sorted(factors))
+    if not settings or not all(np.isfinite(f) and f > 0 for f in settings):
+        raise UsageError("a sweep needs one or more factors, each positive and finite")
+    return settings
+
+
 def _swept(
-    spectrum: LayerSpectrum, knob: Knob, factors: Sequence[float], reading: Reading
+    spectrum: LayerSpectrum, knob: Knob, factors: Sequence[float], context: Context
 ) -> SweptLayer:
-    context = Context(reading.seq_len, reading.rate_of(spectrum.name))
     points: tuple[SweepPoint, ...] | NotApplicable
     if knob is Knob.DT and spectrum.dt is None:
         points = NotApplicable("the family has no step size")

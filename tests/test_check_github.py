@@ -8,6 +8,7 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 
 from ssmspec.check_report import Status
+from ssmspec.naming import printable
 from ssmspec.report import Level
 from ssmspec.rules import RULES
 from ssmspec.writers import WRITERS, Page
@@ -201,3 +202,19 @@ def test_a_step_summary_is_the_markdown_in_the_room_there_is(room):
     assert len(text.encode()) <= room
     assert text == cut(made.big(100), room)
     assert bool(text) == (room > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a.b:c", "a.b:c"),
+        ("::error::x", ":\\x3aerror:\\x3ax"),
+        ("a##[error]b", "a#\\x23[error]b"),
+        (":" * 4, ":\\x3a\\x3a\\x3a"),
+        ("a##b [c]", "a##b [c]"),
+        ("é\n::x", "é\\n:\\x3ax"),
+    ],
+)
+def test_a_name_is_shown_without_its_commands(name, shown):
+    assert printable(name) == shown
+    assert printable(shown) == shown

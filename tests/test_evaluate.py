@@ -47,7 +47,7 @@ def trained(folder, scheme, data=None, **model):
 def s4d(tmp_path_factory):
     folder = tmp_path_factory.mktemp("s4d")
     wide = SchemeOptions(dt_min=0.05, dt_max=0.9)  # some poles alias, at lower rates more
-    return folder, trained(folder, "s4d-lin", options=wide)
+    return folder, trained(folder, "s4d-lin", options=wide, dropout=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ def test_the_checkpoints_come_first_worst_first_and_lead_to_their_sections():
     )
     assert listed(tree) == [
         ["lost.pth", "Could not be judged", "lost.pth: No such file or directory"],
-        ["bad.pth", "Fail", "1", "fails the gate: 1 error", "1"],
-        ["good.pth", "Pass", "1", "nothing found", "0"],
+        ["bad.pth", "Fail", "1", "1 error", "1"],
+        ["good.pth", "Pass", "1", "none", "0"],
     ]
     verdict = tree.one("header").one("div", class_="verdict")
     assert "none" in verdict["class"].split()
@@ -110,8 +110,8 @@ def test_hostile_names_are_text():
     )
     assert len(list(tree.all("script"))) == 1
     assert not [e for e in tree.all() if any(name.startswith("on") for name in e.attributes)]
-    shown = HOSTILE.replace("\n", "\\n").replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
-    assert tree.text.count(shown) >= 6
+    assert tree.text.count("<script>alert(1)</script>[red]@team #1 www.evil.org") >= 6
+    assert not {"\x1b", "\u202e"} & set(tree.text)
 
 
 def test_the_command_names_every_option_the_run_knows():
@@ -137,12 +137,10 @@ def test_a_run_of_many_checkpoints_shares_the_figures(monkeypatch):
     monkeypatch.setattr("ssmspec.writers.html_page.MOST_FIGURES", 3)
     samples = [f"sample_checkpoints/{name}.safetensors" for name in ("lru", "s5")]
     tree = page(made.analyzed(*samples, seq_len=1024))
-    drawn = {s["id"]: len(list(s.all("svg", class_=None))) for s in tree.all("section")}
     figures = [
         len(list(s.all("article", class_="layer"))) for s in tree.all("section", class_="subject")
     ]
     assert sorted(figures) == [1, 2]
-    assert drawn
 
 
 def test_a_model_of_two_thousand_layers_stays_small():

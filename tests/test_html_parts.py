@@ -46,12 +46,25 @@ def test_each_layer_has_its_figure(analyzed_page):
         assert len(list(article.one("svg").all("path"))) > 5
 
 
+def test_figures_of_layers_that_are_alike_share_no_id():
+    one = {
+        "log_dt": np.log([0.01, 0.02]),
+        "log_A_real": np.zeros((2, 4)),
+        "A_imag": np.pi * np.arange(4) * np.ones((2, 1)),
+    }
+    twins = {f"{i}.{name}": array for i in range(2) for name, array in one.items()}
+    ids = [e["id"] for e in page(ssmspec.analyze(twins)).all() if "id" in e.attributes]
+    assert sum(i.startswith("L") for i in ids) > 2
+    assert len(ids) == len(set(ids))
+
+
 def test_a_saved_report_has_no_figures_and_says_why(analyzed, tmp_path):
     saved = tmp_path / "report.json"
     saved.write_text(WRITERS["json"].render(analyzed, Page()))
     tree = page(load_report(saved))
     assert not list(tree.all("article", class_="layer"))
     assert "a saved report holds numbers and no poles" in tree.one("section", id="layers").text
+    assert "0 to Nyquist" not in tree.one("section", id="overview").one("thead").text
     assert cells(tree)["0"]["coverage"].text == cells(page(analyzed))["0"]["coverage"].text
 
 

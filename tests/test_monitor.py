@@ -247,7 +247,14 @@ def test_files_of_another_run_are_not_replaced(tmp_path):
     assert written.startswith("step,layer,poles_moved,")
     monitor.finish(5)  # its own files it may replace
     assert len((tmp_path / "spectrum.csv").read_text()) > len(written)
+    monitor.look(0)  # the run begins again
+    monitor.save()
+    assert (tmp_path / "spectrum.csv").read_text() == written
     assert {path.name for path in tmp_path.iterdir()} == {"spectrum.csv", "trajectory.npz"}
+    fresh = SpectrumMonitor(Model(), folder=tmp_path / "fresh")
+    for _ in range(2):
+        fresh.finish(0)
+        fresh.look(0)
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
@@ -318,12 +325,15 @@ def test_real_poles_and_the_configuration_of_a_hugging_face_model():
         num_hidden_layers=2, chunk_size=4, time_step_limit=(0.01, 0.02),
     )  # fmt: skip
     model = transformers.Mamba2Model(config)
-    look = SpectrumMonitor(torch.nn.DataParallel(model), seq_len=64).look(0)
-    for layer in look.layers:
-        assert 0.01 <= layer.number("step_size_min") <= layer.number("step_size_max") <= 0.02
+    with torch.no_grad():
+        for block in model.layers:
+            block.mixer.dt_bias.fill_(np.log(np.expm1(0.1)))  # softplus of it is 0.1
+    limited = SpectrumMonitor(torch.nn.DataParallel(model), seq_len=64).look(0)
+    for layer in limited.layers:
+        assert layer.number("step_size_min") == layer.number("step_size_max") == 0.02
         assert layer.number("coverage") is None
     free = SpectrumMonitor(model.state_dict(), seq_len=64).look(0)
-    assert all(layer.number("step_size_max") > 0.02 for layer in free.layers)
+    assert [layer.number("step_size_max") for layer in free.layers] == pytest.approx([0.1, 0.1])
 
 
 def test_nothing_of_it_imports_torch():

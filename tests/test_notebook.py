@@ -42,7 +42,7 @@ def test_layers_of_real_poles_have_a_table_of_their_own():
     tree = cell(report(layer("a.0"), layer("a.1", symmetry="real")))
     oscillating, decaying = tree.all("table")
     assert "0 .. Nyquist" in oscillating.text
-    assert "<1 .. 2 samples" in decaying.text
+    assert "<1 .. 4 samples" in decaying.text
 
 
 def test_nothing_that_a_notebook_strips_is_needed():

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from training_runs import FILES, left_in, rows_of, tensors, tiny
 
 from ssmspec.training import train
-from training_runs import FILES, left_in, rows_of, tensors, tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,9 +65,10 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
         assert float(a["loss"]) == pytest.approx(float(b["loss"]), abs=1e-5)
         assert float(a["metric"]) == pytest.approx(float(b["metric"]), abs=1e-6)
     # The names in the file are the model's own, not those of the wrapper around it.
-    assert tensors(folder / "model.safetensors").keys() == tensors(
-        tmp_path / "one" / "model.safetensors"
-    ).keys()
+    assert (
+        tensors(folder / "model.safetensors").keys()
+        == tensors(tmp_path / "one" / "model.safetensors").keys()
+    )
     # A run of two processes goes on with one, and starts alike.
     before = left_in(folder)
     assert train(config, folder, resume=True).steps == 12

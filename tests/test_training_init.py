@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from training_runs import tensors, tiny
 
 from ssmspec import read_spectra, reinit
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.training import train
-from training_runs import tensors, tiny
 
 
 @pytest.fixture(scope="module")

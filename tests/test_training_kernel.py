@@ -73,7 +73,7 @@ def test_float64_is_exact_to_its_own_precision():
     assert worst(vandermonde_kernel(*given, 700), direct(*given, 700)) < 1e-12
 
 
-@pytest.mark.parametrize("length", [1, 5, 21, 64])
+@pytest.mark.parametrize("length", [1, 5, 33])
 @pytest.mark.parametrize("kernels", [1, 2])
 def test_gradients_are_those_of_finite_differences(length, kernels):
     decay, omega, residues = modes(kernels, channels=2, count=3, dtype=torch.float64)
@@ -135,7 +135,8 @@ def test_autocast_changes_nothing():
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=0.0, atol=0.0)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_it_compiles_as_one_graph():
     given = [tensor.requires_grad_() for tensor in modes()]
     compiled = torch.compile(vandermonde_kernel, backend="aot_eager", fullgraph=True)
@@ -144,7 +145,7 @@ def test_it_compiles_as_one_graph():
     ours = torch.autograd.grad(found.square().sum(), given)
     theirs = torch.autograd.grad(wanted.square().sum(), given)
     for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other)
+        assert worst(mine, other) < 1e-6
 
 
 class Largest(TorchDispatchMode):

@@ -1,13 +1,13 @@
 """What a step does, against a plain PyTorch loop; and what stops a run."""
 
 import math
-import os
 import resource
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from training_runs import FILES, left_in, rows_of, tensors, tiny
 
 from ssmspec.errors import UsageError
 from ssmspec.training import DivergedError, train
@@ -16,8 +16,9 @@ from ssmspec.training.engine import choose_device, seed_step
 from ssmspec.training.loop import Loop, Step
 from ssmspec.training.model import build_model
 from ssmspec.training.order import step_indices
+from ssmspec.training.recorder import Recorder
 from ssmspec.training.run_files import read_config, read_document
-from training_runs import FILES, left_in, rows_of, tensors, tiny
+from ssmspec.training.state import Best, Standing
 
 
 def plain_loop(config):
@@ -127,6 +128,11 @@ def test_what_a_run_leaves_and_says_of_itself(tmp_path):
     )
 
 
+def test_to_resume_and_to_replace_at_once(tmp_path):
+    with pytest.raises(UsageError, match="choose one of them"):
+        train(tiny(), tmp_path, resume=True, force=True)
+
+
 def test_nothing_that_is_there_is_replaced_unless_it_is_a_runs(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"is not empty; choose another folder, --resume"):
@@ -174,9 +180,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_harms_nothing(tmp_path, lr):
 def test_what_counts_as_diverged(loss, norm, scaler, what):
     loop = object.__new__(Loop)
     for name, value in (
-        ("standing", SimpleNamespace(step=7)),
+        ("standing", Standing(step=7)),
         ("accelerator", SimpleNamespace(scaler=scaler)),
-        ("recorder", SimpleNamespace(last_saved=lambda: "a file, of step 6")),
+        ("recorder", SimpleNamespace(last_before=lambda *_: "a file, of step 6")),
     ):
         object.__setattr__(loop, name, value)
     step = Step(loss=loss, metric=0.0, norm=norm, signal=0)
@@ -185,6 +191,20 @@ def test_what_counts_as_diverged(loss, norm, scaler, what):
     else:
         with pytest.raises(DivergedError, match=what):
             loop._require_finite(step)
+
+
+@pytest.mark.parametrize(
+    ("saved", "best", "name"),
+    [
+        (9, None, "model.safetensors, of step 9"),
+        (10, Best(4, 0.5, {}), "best.safetensors, of step 4"),
+        (10, None, "initial.safetensors, of step 0"),
+    ],
+)
+def test_a_checkpoint_of_the_step_that_diverged_is_no_good_one(tmp_path, saved, best, name):
+    recorder = Recorder(tmp_path, None, None, None, {})
+    recorder.saved = saved
+    assert recorder.last_before(10, Standing(step=10, best=best)).endswith(name)
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path):
@@ -273,6 +293,10 @@ def test_no_gpu():
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be used"):
-        train(tiny(), tmp_path / "file" / "run")
-    assert os.listdir(tmp_path) == ["file"]
+    for folder, message in (
+        (tmp_path / "file" / "run", "cannot be used"),
+        (tmp_path / "file", "no folder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            train(tiny(), folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_runs import left_in, rows_of, tiny
 
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.training import train
 from ssmspec.training.interruption import TERMINATED
-from training_runs import left_in, rows_of, tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -154,7 +154,9 @@ def test_a_rate_of_zero_is_never_trained_at():
 
 def test_a_file_is_checked_and_named(tmp_path):
     path = tmp_path / "run.toml"
-    path.write_text('task = "delay"\nlr = 1\nprenorm = false\n[task_settings]\nlag = 5\non = true\n')
+    path.write_text(
+        'task = "delay"\nlr = 1\nprenorm = false\n[task_settings]\nlag = 5\non = true\n'
+    )
     config = to_config(read_file(path))
     assert (config.lr, config.model.prenorm) == (1.0, False)
     assert config.task_settings == (("lag", "5"), ("on", "true"))

@@ -37,6 +37,7 @@ COMMANDS = {
     "check": "ssmspec.cli.check",
     "compare": "ssmspec.cli.compare",
     "reinit": "ssmspec.cli.reinit",
+    "plot": "ssmspec.cli.plot",
     "train": "ssmspec.cli.train",
     "evaluate": "ssmspec.cli.evaluate",
     "list": "ssmspec.cli.tables",

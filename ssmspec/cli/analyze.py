@@ -30,7 +30,13 @@ def command(
     reading: Reading,
     session: Session,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        str, typer.Option("--format", "-f", help="text, json, csv, markdown or html.", metavar="FORMAT")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="text, json, csv or markdown; html, where nothing is compared or swept.",
+            metavar="FORMAT",
+        ),
     ] = "text",
     against: Annotated[
         str | None,

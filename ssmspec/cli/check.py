@@ -122,7 +122,7 @@ def command(
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Every metric of every layer.")
+        bool, typer.Option("--verbose", "-v", help="In text, each finding of each layer.")
     ] = False,
 ) -> None:
     """Judge checkpoints: exit 0 when all pass, 1 when one fails, 2 when one cannot be judged."""

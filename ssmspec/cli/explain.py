@@ -1,4 +1,4 @@
-"""`ssmspec explain`: one metric, rule, scheme, family or preset in words and symbols."""
+"""`ssmspec explain`: one metric, rule, scheme, family, preset or task in words and symbols."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def _entries() -> Iterator[tuple[str, Entry]]:
     yield from _rules()
     yield from _presets()
     yield from _families()
+    yield from _tasks()
 
 
 def _schemes() -> Iterator[tuple[str, Entry]]:
@@ -101,30 +102,44 @@ def _families() -> Iterator[tuple[str, Entry]]:
         yield f.id, (f"{f.id}: {f.title}, a family", lines)
 
 
+def _tasks() -> Iterator[tuple[str, Entry]]:
+    from ssmspec.training.settings import preset_names, read_preset  # noqa: PLC0415
+    from ssmspec.training.tasks import TASKS  # noqa: PLC0415
+
+    for t in TASKS.values():
+        presets = [name for name in preset_names() if read_preset(name).get("task") == t.id]
+        lines = [("", f"{t.summary[0].upper()}{t.summary[1:]}.")]
+        lines += [("needs", t.needs)] if t.needs else []
+        lines += [("--set", ", ".join("=".join(pair) for pair in t.settings))] if t.settings else []
+        lines += [("--preset", ", ".join(presets))] if presets else []
+        yield t.id, (f"{t.id}: {t.title}, a task", [*lines, ("source", t.source)])
+
+
 @session_options
 def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="CODE|METRIC|SCHEME|FAMILY|PRESET", help="Its id, such as ALI001 or dfout."
+            metavar="CODE|METRIC|SCHEME|FAMILY|PRESET|TASK", help="Its id, such as ALI001 or dfout."
         ),
     ],
     session: Session,
 ) -> None:
-    """Explain a rule, a metric, a scheme, a family or a preset."""
+    """Explain a rule, a metric, a scheme, a family, a preset or a task."""
     del session
-    entries = dict(_entries())
-    found = next((key for key in entries if key.lower() == what.lower()), None)
-    if found is None:
+    entries = list(_entries())
+    found = [entry for key, entry in entries if key.lower() == what.lower()]
+    if not found:
+        names = [key for key, _ in entries]
         raise UsageError(
-            f"there is nothing called {what!r} to explain; {did_you_mean(what, entries)}"
+            f"there is nothing called {what!r} to explain; {did_you_mean(what, names)}"
         )
-    heading, paragraphs = entries[found]
     width = page_for(None, verbose=False).width
-    typer.echo(heading)
-    for label, text in paragraphs:
-        lead = f"{label:<{_INDENT}}" if label else ""
-        typer.echo(f"\n{_wrapped(lead, text, width)}")
+    for i, (heading, paragraphs) in enumerate(found):  # a scheme and a family may share a name
+        typer.echo(f"\n\n{heading}" if i else heading)
+        for label, text in paragraphs:
+            lead = f"{label:<{_INDENT}}" if label else ""
+            typer.echo(f"\n{_wrapped(lead, text, width)}")
 
 
 def _wrapped(lead: str, text: str, width: int | None) -> str:

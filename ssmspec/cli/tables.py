@@ -103,6 +103,14 @@ def _tasks() -> TableRows:
     return ("task", "what it is", "--set", "--preset", "needs"), rows
 
 
+def _plots() -> TableRows:
+    from ssmspec.plots import KINDS  # noqa: PLC0415
+
+    return ("figure", "of", "what it shows"), [
+        (k.id, k.subject.value, k.summary) for k in KINDS.values()
+    ]
+
+
 class Table(StrEnum):
     """What can be listed."""
 
@@ -112,6 +120,7 @@ class Table(StrEnum):
     PRESETS = "presets"
     SCHEMES = "schemes"
     FORMATS = "formats"
+    PLOTS = "plots"
     TASKS = "tasks"
 
 
@@ -122,6 +131,7 @@ _TABLES: dict[Table, Callable[[], TableRows]] = {
     Table.PRESETS: _presets,
     Table.SCHEMES: _schemes,
     Table.FORMATS: _formats,
+    Table.PLOTS: _plots,
     Table.TASKS: _tasks,
 }
 
@@ -132,7 +142,7 @@ def command(
     session: Session,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List families, metrics, rules, presets, schemes, formats or tasks."""
+    """List families, metrics, rules, presets, schemes, formats, plots or tasks."""
     del session
     header, rows = _TABLES[what]()
     if as_json:

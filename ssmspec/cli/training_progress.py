@@ -71,19 +71,18 @@ class TrainingProgress:
             )
 
     def _line(self, progress: Progress, *, short: bool = False) -> str:
+        metric = f"{progress.metric_name} {told(progress.metric_name, progress.metric)}"
+        if short and (self._validation or progress.metric_name == "mse"):
+            metric = ""  # the newer one says more; the loss is the squared error
         parts = [
             f"step {progress.step:,}/{progress.steps:,}",
-            f"epoch {progress.epoch:,}",
+            "" if short else f"epoch {progress.epoch:,}",
             f"loss {progress.loss:.4g}",
-            f"{progress.metric_name} {told(progress.metric_name, progress.metric)}",
-            self._validation.replace("validation", "val") if short else self._validation,
+            metric,
+            self._validation,
             f"{progress.steps_per_second:.3g} steps/s",
             f"ETA {_clock(progress.seconds_left)}",
         ]
-        if short:
-            del parts[1]
-            if progress.metric_name == "mse":
-                del parts[2]  # the loss is the metric
         return "  ".join(part for part in parts if part)
 
 

@@ -22,6 +22,10 @@ KILO_FROM = 2000.0
 """Sample rate in hertz from which frequencies are written in kHz."""
 
 
+FEW = 100
+"""Marks up to which each is drawn to be seen by itself (heuristic)."""
+
+
 @dataclass(frozen=True)
 class Band:
     """The band from 0 to Nyquist in the unit of an axis.
@@ -101,7 +105,7 @@ def plain_ticks(axis: Axis, ticks: list[float], labels: list[str]) -> None:
 
 def dot_size(count: int) -> float:
     """Points across, smaller where there are many: 2.2 for a few, 0.9 for 4,000 (heuristic)."""
-    return float(np.clip(57.0 / math.sqrt(max(count, 1)), 0.7, 2.2))
+    return float(np.clip(9.0 * max(count, 1) ** -0.28, 0.7, 2.2))
 
 
 def dots(axes: Axes, x: Array, y: Array, color: Color, size: float | None = None) -> Line2D:
@@ -129,14 +133,15 @@ def crosses(axes: Axes, x: Array, y: Array, color: Color, beside: int) -> Line2D
         color: of the marks.
         beside: how many marks and dots there are in all, which decides how large they are.
     """
-    size = max(1.5, 1.35 * dot_size(beside))
+    size = dot_size(beside)
+    size = max(1.5, (1.35 if beside > FEW else 1.9) * size)  # a dot below stays visible
     (line,) = axes.plot(
         x,
         y,
         linestyle="none",
         marker="x",
         markersize=size,
-        markeredgewidth=0.22 * size,
+        markeredgewidth=min(0.22 * size, 0.7),
         color=color.light,
         rasterized=len(x) > RASTERIZE_ABOVE,
     )

@@ -22,6 +22,7 @@ from ssmspec.plots.multiples import (
     first_layers,
     line_handle,
     patch_handle,
+    tick_handle,
 )
 from ssmspec.plots.profiles import FAINTEST, draw_density, draw_reach
 from ssmspec.plots.reach import (
@@ -100,7 +101,7 @@ def draw(views: Layers, options: PlotOptions = DEFAULTS) -> Drawing:
             patch_handle("gap", LAYER, filled=False),
         ]
         if any(coverage.aliased.size for coverage in known):
-            legend.append(line_handle("aliased poles", ALIASED))
+            legend.append(tick_handle("aliased poles", ALIASED))
         return arranged(cells, HEIGHT, legend=legend, notes=notes, wide=True)
 
 

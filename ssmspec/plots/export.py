@@ -56,8 +56,7 @@ def to_bytes(figure: Figure, suffix: str, *, dpi: int | None = None) -> bytes:
         UsageError: another suffix, or a resolution out of range.
     """
     require_suffix(Path(f"figure{suffix}"))
-    if dpi is not None and not 1 <= dpi <= HIGHEST_DPI:
-        raise UsageError(f"the resolution must lie in 1 to {HIGHEST_DPI} dpi, got {dpi}")
+    require_dpi(dpi)
     content = _saved(figure, suffix, dpi or PRINT_DPI, "auto")
     if suffix != ".svg":
         return content
@@ -80,6 +79,16 @@ def require_suffix(path: Path) -> str:
         f"{shown}: figures are not written as {printable(path.suffix)!r}; "
         f"{did_you_mean(path.suffix, SUFFIXES)}"
     )
+
+
+def require_dpi(dpi: int | None) -> None:
+    """Refuse a resolution that no printer has.
+
+    Raises:
+        UsageError: it lies outside 1 to `HIGHEST_DPI`.
+    """
+    if dpi is not None and not 1 <= dpi <= HIGHEST_DPI:
+        raise UsageError(f"the resolution must lie in 1 to {HIGHEST_DPI} dpi, got {dpi}")
 
 
 def _saved(figure: Figure, suffix: str, dpi: int, background: str) -> bytes:

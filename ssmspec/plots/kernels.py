@@ -26,7 +26,7 @@ from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
 from ssmspec.plots.labels import count
 from ssmspec.plots.lags import LAG_ZERO, LagEnergies, lag_bins, lag_energies, lag_ticks
 from ssmspec.plots.layout import Sheet
-from ssmspec.plots.multiples import RIGHT, Cell, arranged, first_layers, line_handle
+from ssmspec.plots.multiples import RIGHT, Cell, arranged, first_layers, line_handle, tick_handle
 from ssmspec.plots.profiles import draw_lag_energy
 from ssmspec.plots.references import size
 from ssmspec.plots.refusal import require_some
@@ -98,7 +98,7 @@ def draw(views: Layers, options: PlotOptions = DEFAULTS) -> Drawing:
         cells = [Cell(layer.name, _note(layer), _drawing(layer)) for layer in layers]
         legend = [line_handle("90 % of the energy is on the left", INK, dashed=True)]
         if any(layer.row_stride for layer in drawn):
-            legend.append(line_handle("multiples of the row stride", ALIASED))
+            legend.append(tick_handle("multiples of the row stride", ALIASED))
         return arranged(cells, HEIGHT, legend=legend, notes=[*notes, *_told(drawn)])
 
 

@@ -150,12 +150,22 @@ def _draw_legend(sheet: Sheet, handles: Sequence[Artist], top: float) -> None:
 
 def dot_handle(label: str, color: Color) -> Line2D:
     """A dot for the legend."""
-    return Line2D([], [], color=color.light, marker="o", ms=3.0, mew=0, ls="none", label=label)
+    return mark_handle(label, color, "o")
+
+
+def mark_handle(label: str, color: Color, marker: str) -> Line2D:
+    """A filled mark for the legend."""
+    return Line2D([], [], color=color.light, marker=marker, ms=3.0, mew=0, ls="none", label=label)
 
 
 def cross_handle(label: str, color: Color) -> Line2D:
     """A cross for the legend."""
     return Line2D([], [], color=color.light, marker="x", ms=3.2, mew=0.8, ls="none", label=label)
+
+
+def tick_handle(label: str, color: Color) -> Line2D:
+    """An upright tick for the legend."""
+    return Line2D([], [], color=color.light, marker="|", ms=5.0, mew=0.8, ls="none", label=label)
 
 
 def line_handle(label: str, color: Color = INK, *, dashed: bool = False) -> Line2D:

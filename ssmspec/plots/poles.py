@@ -18,11 +18,12 @@ from ssmspec.plots.multiples import (
     cross_handle,
     dot_handle,
     first_layers,
+    mark_handle,
 )
 from ssmspec.plots.points import Points, points_of
 from ssmspec.plots.profiles import draw_ranks
 from ssmspec.plots.references import Reference, reference_of, size
-from ssmspec.plots.style import ALIASED, LAYER, REFERENCE, Color, Drawing, styled
+from ssmspec.plots.style import ALIASED, INK, LAYER, REFERENCE, Color, Drawing, styled
 from ssmspec.spectrum import Symmetry
 
 HEIGHT = 1.5
@@ -83,6 +84,8 @@ def draw(views: Layers, options: PlotOptions = DEFAULTS) -> Drawing:
         legend = [dot_handle("pole", LAYER)]
         if any(points.aliased for points in everything):
             legend.append(cross_handle("aliased: heard as another frequency", ALIASED))
+        if any((points.decay <= 0.0).any() for points in everything):
+            legend.append(mark_handle("growing or undamped", INK, "^"))
         if references:
             legend.append(dot_handle(f"{options.against}, for comparison", REFERENCE))
         return arranged(cells, HEIGHT, legend=legend, notes=[*notes, *counted(everything)])

@@ -1,8 +1,8 @@
 """One look for every figure: colors, sizes and type.
 
-Colors are those of Okabe and Ito (tell apart under every common color blindness) for series and
-cividis for quantities. Series also differ in lightness, marker or dash, so that a figure survives
-a black-and-white printer.
+Colors follow Okabe and Ito (told apart under every common color blindness) for series, set apart in
+lightness too, and cividis for quantities. Series differ in marker or dash besides, so that a figure
+survives a black-and-white printer.
 
 Every color is used for one purpose and written as one hexadecimal string, so that
 `ssmspec.plots.export.to_svg` can replace it by a CSS variable.
@@ -53,9 +53,9 @@ class Color:
 INK = Color("ink", "#1a1c1f", "#e6e8eb")
 MUTED = Color("muted", "#5b626b", "#a3abb5")
 GRID = Color("grid", "#d8dce1", "#3b4149")
-LAYER = Color("layer", "#0072b2", "#56b4e9")
-REFERENCE = Color("reference", "#d68910", "#e69f00")
-ALIASED = Color("aliased", "#c4490a", "#ff8552")
+LAYER = Color("layer", "#00609c", "#56b4e9")
+REFERENCE = Color("reference", "#e69f00", "#e69f00")
+ALIASED = Color("aliased", "#e2600c", "#ff8552")
 STEPS = (
     Color("step-1", "#12406f", "#2f7dbd"),
     Color("step-2", "#4f6b8a", "#7c9cc0"),

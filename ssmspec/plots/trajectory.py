@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,11 +66,6 @@ def draw(trajectory: Trajectory, options: PlotOptions = DEFAULTS) -> Drawing:
     with styled():
         cells = [Cell(layer.name, _moved(layer), _drawing(layer, steps)) for layer in layers]
         return arranged(cells, HEIGHT, legend=_legend(steps), notes=notes)
-
-
-def chosen_layers(trajectory: Trajectory, names: list[str]) -> Trajectory:
-    """The same trajectory with these layers only."""
-    return replace(trajectory, layers=tuple(p for p in trajectory.layers if p.name in names))
 
 
 def paths_of(layer: LayerPaths, kept: Floats) -> Paths:

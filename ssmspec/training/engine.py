@@ -80,6 +80,14 @@ def accelerated(device: str | None, precision: Precision) -> Iterator[Accelerato
             state.update(old)
 
 
+@contextmanager
+def own_random_numbers(device: torch.device) -> Iterator[None]:
+    """Leave torch's random state, which every step seeds anew, as the caller had it."""
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
 def _is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 

@@ -67,8 +67,8 @@ class DiagonalLayer(nn.Module):
     def __init__(self, outputs: Tensor, feedthrough: Tensor) -> None:
         super().__init__()
         self.kernel_function: KernelFunction = vandermonde_kernel
-        self.C = nn.Parameter(torch.view_as_real(outputs).float())
-        self.D = nn.Parameter(feedthrough.float())
+        self.C = _parameter(torch.view_as_real(outputs))
+        self.D = _parameter(feedthrough)
 
     def modes(self, rate: float = 1.0) -> Modes:
         """The modes at 1/`rate` of the rate the layer was trained at."""
@@ -134,9 +134,9 @@ class S4DLayer(DiagonalLayer):
     def __init__(self, dt: Tensor, poles: Tensor, outputs: Tensor, feedthrough: Tensor) -> None:
         """From step sizes (H,), poles (H, M), C (H, M) or (2, H, M), complex, and D (H,)."""
         super().__init__(outputs, feedthrough)
-        self.log_dt = nn.Parameter(torch.log(dt).float())
-        self.log_A_real = nn.Parameter(torch.log(-poles.real).float())
-        self.A_imag = nn.Parameter(poles.imag.float())
+        self.log_dt = _parameter(torch.log(dt))
+        self.log_A_real = _parameter(torch.log(-poles.real))
+        self.A_imag = _parameter(poles.imag)
 
     def modes(self, rate: float = 1.0) -> Modes:
         """Dt times `rate`."""
@@ -170,8 +170,8 @@ class DiscreteLayer(DiagonalLayer):
     ) -> None:
         """From xi (H,) or (H, M), theta (H, M), C (H, M) or (2, H, M), complex, and D (H,)."""
         super().__init__(outputs, feedthrough)
-        self.log_xi = nn.Parameter(torch.log(xi).float())
-        self.theta = nn.Parameter(theta.float())
+        self.log_xi = _parameter(torch.log(xi))
+        self.theta = _parameter(theta)
         self.register_buffer("unit_energy", torch.tensor(gain is InputGain.UNIT_ENERGY))
 
     def modes(self, rate: float = 1.0) -> Modes:
@@ -187,6 +187,11 @@ class DiscreteLayer(DiagonalLayer):
             decay, omega = rate * decay, rate * omega
             residues = residues * (_exp_minus_one(decay, omega) / one_step)
         return Modes(decay, omega, residues)
+
+
+def _parameter(values: Tensor) -> nn.Parameter:
+    """A float32 copy that trains, in memory as a file stores it."""
+    return nn.Parameter(values.to(torch.float32, copy=True).contiguous())
 
 
 def _exp_minus_one(decay: Tensor, omega: Tensor) -> Tensor:

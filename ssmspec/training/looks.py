@@ -70,8 +70,8 @@ class Start:
 
     @classmethod
     def of(cls, spectrum: LayerSpectrum) -> Start:
-        """A copy: the spectrum may share memory with a model that goes on training."""
-        return cls(spectrum.decay.copy(), np.abs(spectrum.omega_unwrapped))
+        """New arrays: a spectrum may share memory with a model that goes on training."""
+        return cls(spectrum.decay, np.abs(spectrum.omega_unwrapped))
 
     @cached_property
     def half_width(self) -> Floats:

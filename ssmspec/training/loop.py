@@ -252,7 +252,8 @@ class Loop:
     def _diverged(self, what: str, value: float, number: int) -> NoReturn:
         raise DivergedError(
             f"the {what} became {value} at step {number:,}; the last good checkpoint is "
-            f"{self.recorder.last_saved()}; a lower learning rate, --warmup-steps or --clip helps",
+            f"{self.recorder.last_before(number, self.standing)}; a lower learning rate, "
+            f"--warmup-steps or --clip helps",
             number,
         )
 

@@ -1,12 +1,14 @@
 """What a monitor remembers, as plain values.
 
 They fit torch.save, which loads them with `weights_only=True`, and JSON, in which transformers
-keeps a trainer's state. Arrays become base64 text of their little-endian numbers: exact in both.
+keeps a trainer's state. Arrays become base64 text of their little-endian numbers, compressed:
+exact in both.
 """
 
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,7 +87,7 @@ def unpack(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, int]]) -> S
             findings=tuple(_finding(finding) for finding in state["findings"]),
         )
         there = {name: start.decay.shape for name, start in seen.start.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, zlib.error):
         raise UsageError(
             "this is no state of a spectrum monitor; give what its state_dict() returned"
         ) from None
@@ -131,12 +133,13 @@ def _packed(array: Array) -> dict[str, Any]:
     return {
         "dtype": stored.dtype.str,
         "shape": list(stored.shape),
-        "base64": base64.b64encode(stored.tobytes()).decode("ascii"),
+        "base64": base64.b64encode(zlib.compress(stored.tobytes())).decode("ascii"),
     }
 
 
 def _unpacked(packed: Mapping[str, Any]) -> Array:
     if packed["dtype"] not in ("<f4", "<f8"):
         raise ValueError("not an array of this module's")
-    flat = np.frombuffer(base64.b64decode(packed["base64"], validate=True), packed["dtype"])
+    stored = zlib.decompress(base64.b64decode(packed["base64"], validate=True))
+    flat = np.frombuffer(stored, packed["dtype"])
     return flat.reshape(packed["shape"]).astype(flat.dtype.newbyteorder("="))

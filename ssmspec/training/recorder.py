@@ -13,7 +13,15 @@ from torch.optim import Optimizer
 from ssmspec.checkpoints.files import shown
 from ssmspec.training import metrics_file
 from ssmspec.training.monitor import SpectrumMonitor
-from ssmspec.training.run_files import BEST, METRICS, MODEL, RESUME, write_text, write_weights
+from ssmspec.training.run_files import (
+    BEST,
+    INITIAL,
+    METRICS,
+    MODEL,
+    RESUME,
+    write_text,
+    write_weights,
+)
 from ssmspec.training.state import Best, RunState, Standing, save_state
 
 
@@ -78,6 +86,12 @@ class Recorder:
         if self.monitor is not None:
             self.monitor.save()
 
-    def last_saved(self) -> str:
-        """The last checkpoint, for messages."""
-        return f"{shown(self.folder / MODEL)}, of step {self.saved:,}"
+    def last_before(self, step: int, standing: Standing) -> str:
+        """The last checkpoint of fewer steps, for messages."""
+        if self.saved < step:
+            name, saved = MODEL, self.saved
+        elif standing.best is not None:
+            name, saved = BEST, standing.best.step
+        else:
+            name, saved = INITIAL, 0
+        return f"{shown(self.folder / name)}, of step {saved:,}"

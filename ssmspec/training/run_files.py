@@ -54,19 +54,32 @@ FORMAT = 1
 _MAX_CONFIG_BYTES = 2**20
 
 
-def prepare(folder: Path, *, force: bool) -> None:
+def require_free(folder: Path, *, force: bool) -> None:
+    """Whether a new run may be written to a folder; before anything is loaded for it.
+
+    Raises:
+        UsageError: it holds something and `force` was not given, or it is no folder.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()) and not force:
+            raise UsageError(
+                f"{shown(folder)} is not empty; choose another folder, --resume continues the run "
+                f"in it, or --force replaces that run's files"
+            )
+    except OSError as error:
+        raise UsageError(f"{shown(folder)} cannot be used: {error.strerror or error}") from None
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{shown(folder)} is no folder; choose another output")
+
+
+def prepare(folder: Path) -> None:
     """Make the folder of a new run, or clear an old run out of it.
 
     Raises:
-        UsageError: it holds something and `force` was not given, or it cannot be made.
+        UsageError: it cannot be made or cleared.
     """
     try:
         if folder.is_dir():
-            if any(folder.iterdir()) and not force:
-                raise UsageError(
-                    f"{shown(folder)} is not empty; choose another folder, --resume continues the "
-                    f"run in it, or --force replaces that run's files"
-                )
             there = [path for name in RUN_FILES if os.path.lexists(path := folder / name)]
             for path in there:
                 if path.is_dir() and not path.is_symlink():

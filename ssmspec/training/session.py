@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from ssmspec.checkpoints.files import shown
-from ssmspec.checkpoints.reading_note import NOTE
 from ssmspec.errors import UsageError
-from ssmspec.schemes import SCHEMES, Kind
+from ssmspec.training.assembly import assemble, note_of
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
-from ssmspec.training.engine import accelerated, choose_device
+from ssmspec.training.engine import accelerated, choose_device, own_random_numbers
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
-from ssmspec.training.model import SequenceModel, build_model
-from ssmspec.training.monitor import SpectrumMonitor
-from ssmspec.training.objective import objective_for
+from ssmspec.training.model import build_model
 from ssmspec.training.order import steps_per_epoch
 from ssmspec.training.outcome import OnProgress, Row, TrainResult
-from ssmspec.training.recorder import Recorder
+from ssmspec.training.resuming import require_same, restore, stored_state
 from ssmspec.training.run_files import (
     INITIAL,
-    RESUME,
     load_weights,
     prepare,
-    read_config,
     read_document,
+    require_free,
     write_config,
     write_weights,
 )
 from ssmspec.training.settings import to_settings
-from ssmspec.training.state import Best, RunState, Standing, load_state
-from ssmspec.training.tasks.base import Data
-
-MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
-"""Settings that a resumed run may have otherwise: none of them changes what a step does."""
+from ssmspec.training.state import Best
 
 
 def train(
@@ -58,7 +46,9 @@ def train(
 
     Under `torchrun` every process calls this with the same arguments; they share each batch, and
     the main one writes. On the CPU, the same arguments give the same weights, and a run that was
-    resumed gives those of one that never stopped.
+    resumed gives those of one that never stopped. Several processes follow the loss curve of one up
+    to rounding; with dropout, or with batch norm, whose statistics are those of each share, they
+    take a curve of their own.
 
     Args:
         config: the settings.
@@ -77,9 +67,16 @@ def train(
         SystemExit: likewise after SIGTERM, with code 143.
     """
     folder = Path(output)
-    stored = _stored(folder, config) if resume else None
+    if resume and force:
+        raise UsageError("to resume continues a run and force replaces it; choose one of them")
+    if not resume:
+        require_free(folder, force=force)
+    stored = stored_state(folder, config) if resume else None
     choose_device(device)  # before data are made and loaded for nothing
-    with accelerated(device, config.precision) as accelerator, _own_random_numbers(accelerator):
+    with (
+        accelerated(device, config.precision) as accelerator,
+        own_random_numbers(accelerator.device),
+    ):
         _require_shares(config, accelerator)
         with accelerator.main_process_first():  # one process makes what the others find in a cache
             data = load_data(config)
@@ -88,41 +85,16 @@ def train(
             _require_outside(config.init, folder)
             load_weights(model, config.init)
         config.total_steps(steps_per_epoch(len(data.train), config.batch_size))  # or refuses
-        loop = _loop(config, folder, data, model, accelerator, on_progress)
+        loop = assemble(config, folder, data, model, accelerator, on_progress)
         if stored is not None:
-            loop = _restore(loop, stored)
+            loop = restore(loop, stored)
         if accelerator.is_main_process:
-            _open_folder(loop, force=force, resumed=resume)
+            _open_folder(loop, resumed=resume)
         accelerator.wait_for_everyone()
         caught = loop.run()
         if caught:
             leave(caught, f"stopped after step {loop.standing.step:,} and saved")
         return _finish(loop)
-
-
-def _stored(folder: Path, config: TrainConfig) -> RunState:
-    """The state of the run in a folder, provided that this configuration continues it."""
-    before, now = to_settings(read_config(folder)), to_settings(config)
-    _require_same(folder, before, now, MAY_CHANGE)
-    return load_state(folder / RESUME)
-
-
-def _require_same(
-    folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], free: tuple[str, ...] = ()
-) -> None:
-    changed = [
-        f"{key} = {_said(before.get(key))}, not {_said(value)}"
-        for key, value in now.items()
-        if key not in free and before.get(key) != value
-    ]
-    if changed:
-        raise UsageError(
-            f"{shown(folder)} cannot be resumed so: it was started with {'; '.join(changed)}"
-        )
-
-
-def _said(value: Any) -> str:
-    return "none" if value is None else str(json.dumps(value))
 
 
 def _require_shares(config: TrainConfig, accelerator: Accelerator) -> None:
@@ -144,86 +116,20 @@ def _require_outside(init: Path, folder: Path) -> None:
         )
 
 
-@contextmanager
-def _own_random_numbers(accelerator: Accelerator) -> Iterator[None]:
-    """Leave torch's random state, which every step seeds anew, as the caller had it."""
-    device = accelerator.device
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
-def _loop(
-    config: TrainConfig,
-    folder: Path,
-    data: Data,
-    model: SequenceModel,
-    accelerator: Accelerator,
-    on_progress: OnProgress | None,
-) -> Loop:
-    """Everything that a run needs, at step 0."""
-    if config.compile:
-        model.compile()
-    wrapped = accelerator.prepare_model(model)
-    groups = model.parameter_groups(config.lr, config.pole_lr, config.weight_decay)
-    rates = [group["lr"] for group in groups]
-    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups))
-    monitor = None
-    if config.spectrum_every and accelerator.is_main_process:
-        monitor = SpectrumMonitor(
-            model,
-            every=config.spectrum_every,
-            folder=folder,
-            seq_len=data.seq_len,
-            sample_rate=data.sample_rate,
-            force=True,  # the folder was cleared, or holds this very run
-        )
-    recorder = Recorder(folder, model, optimizer, accelerator, metadata_of(config, data), monitor)
-    return Loop(
-        config=config,
-        data=data,
-        objective=objective_for(data.target),
-        accelerator=accelerator,
-        model=model,
-        wrapped=wrapped,
-        optimizer=optimizer,
-        rates=rates,
-        standing=Standing(),
-        recorder=recorder,
-        on_progress=on_progress,
-    )
-
-
-def _restore(loop: Loop, stored: RunState) -> Loop:
-    """The loop where the stored run stood."""
-    loop.model.load_state_dict(dict(stored.model))
-    loop.optimizer.load_state_dict(dict(stored.optimizer))
-    if loop.accelerator.scaler is not None and stored.scaler is not None:
-        loop.accelerator.scaler.load_state_dict(dict(stored.scaler))
-    if loop.recorder.monitor is not None and stored.monitor is not None:
-        loop.recorder.monitor.load_state_dict(stored.monitor)
-    if stored.standing.step > loop.total_steps:
-        raise UsageError(
-            f"{shown(loop.recorder.folder)} stands at step {stored.standing.step:,} already, and "
-            f"the run is to last {loop.total_steps:,} steps; raise max_steps or epochs"
-        )
-    return replace(loop, standing=stored.standing)
-
-
-def _open_folder(loop: Loop, *, force: bool, resumed: bool) -> None:
+def _open_folder(loop: Loop, *, resumed: bool) -> None:
     """Make the folder ready: from here on a run in it can be resumed."""
     recorder, standing = loop.recorder, loop.standing
     folder = recorder.folder
     settings, resolved = to_settings(loop.config), _resolved(loop)
     if resumed:
         before = read_document(folder)
-        _require_same(folder, before.get("data", {}), resolved["data"])
+        require_same(folder, before.get("data", {}), resolved["data"])
         write_config(folder, settings, resolved)
         if standing.best is not None:
             recorder.keep_best(standing.best)  # a killed run may have left a later one
         recorder.saved = standing.step
         return
-    prepare(folder, force=force)
+    prepare(folder)
     write_weights(folder / INITIAL, loop.model.state_dict(), recorder.metadata)
     write_config(folder, settings, resolved)
     recorder.look(0)
@@ -243,29 +149,6 @@ def _resolved(loop: Loop) -> dict[str, Any]:
         "pole_lr": loop.config.pole_lr,
         "steps_per_epoch": loop.epoch_steps,
         "steps": loop.total_steps,
-    }
-
-
-def metadata_of(config: TrainConfig, data: Data) -> dict[str, str]:
-    """Metadata of a run's `.safetensors` files: the parameterization, the same for every seed."""
-    model = config.model
-    is_discrete = SCHEMES.require(model.scheme).kind is Kind.DISCRETE
-    note = {
-        **note_of(data),
-        "family": "dfout" if is_discrete else "s4d",
-        "discretization": "native" if is_discrete else "zoh",
-        "input_gain": model.input_gain.value if is_discrete else None,
-        "bidirectional": model.bidirectional,
-    }
-    return {"format": "pt", NOTE: json.dumps(note, sort_keys=True)}
-
-
-def note_of(data: Data) -> dict[str, Any]:
-    """What a reader of the poles needs to know of the data."""
-    return {
-        "seq_len": data.seq_len,
-        "sample_rate": data.sample_rate,
-        "row_stride": data.row_stride,
     }
 
 

@@ -166,7 +166,13 @@ def load_state(path: Path) -> RunState:
     except PermissionError:
         raise CheckpointError(f"{shown(path)} cannot be read: permission denied") from None
     except (
-        pickle.UnpicklingError, KeyError, TypeError, ValueError, EOFError, RuntimeError, OSError,
+        pickle.UnpicklingError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        OSError,
     ):  # fmt: skip - OSError: what torch says of an archive that was cut short
         raise CheckpointError(
             f"{shown(path)} is damaged, or no file that `ssmspec train` wrote; start anew with "

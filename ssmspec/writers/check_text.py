@@ -19,6 +19,7 @@ from ssmspec.writers.check_words import (
     groups,
     outcome,
     verdict_word,
+    without_advice,
     worst_first,
 )
 from ssmspec.writers.console import hanging, skipped_lines, titled, to_text
@@ -108,11 +109,11 @@ def _group(group: Group, labels: dict[str, str], compared: bool, page: Page) -> 
         label.append(f"{word:<11}", style=style)
     text = f"{group.where(labelled(labels), len(labels), page)}: {group.message}"
     yield from hanging(label, Text(text), page)
-    if not page.verbose or len(group.findings) == 1:
+    if not page.verbose or len({finding.message for finding in group.findings}) == 1:
         return
     for finding in group.findings:
         name = Text(f"{' ' * 4}{labelled(labels)(finding.layer)}: ")
-        yield from hanging(name, Text(printable(finding.message)), page)
+        yield from hanging(name, Text(without_advice(finding)), page)
 
 
 def _summary(run: CheckRun) -> list[Column]:

@@ -93,6 +93,13 @@ def title(code: str) -> str:
     return "" if rule is None else rule.title
 
 
+def without_advice(finding: Finding) -> str:
+    """A finding's message without what its rule advises, which is the same on every layer."""
+    rule = RULES.get(finding.code)
+    message = finding.message if rule is None else finding.message.removesuffix(rule.advice)
+    return printable(message.rstrip())
+
+
 def counted(findings: Iterable[Finding]) -> str:
     """`1 error, 2 notes`; "" for none."""
     levels = Counter(finding.level for finding in findings)

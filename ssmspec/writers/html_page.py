@@ -17,7 +17,7 @@ from markupsafe import Markup
 from ssmspec._version import __version__
 from ssmspec.check_report import COULD_NOT_JUDGE, GATE_FAILED, PASSED, CheckedFile, CheckRun, Status
 from ssmspec.report import Report
-from ssmspec.writers.check_words import ground_rules, outcome, worst_first
+from ssmspec.writers.check_words import counted, ground_rules, outcome, worst_first
 from ssmspec.writers.html_figures import MOST_FIGURES, Figures, draw, most_telling, shared_out
 from ssmspec.writers.html_findings import PLACES_OPEN
 from ssmspec.writers.html_reproduce import analyze_command, check_command
@@ -58,6 +58,7 @@ class GateRow:
 
     subject: Subject
     layers: int | None
+    findings: str
     failing: int
     new: int
     unchanged: int
@@ -122,6 +123,7 @@ def _gate_row(file: CheckedFile, subject: Subject) -> GateRow:
     return GateRow(
         subject=subject,
         layers=len(file.report.layers) if file.report else None,
+        findings=counted(judged.finding for judged in file.findings) or "none",
         failing=len(file.failing),
         new=statuses.count(Status.NEW),
         unchanged=statuses.count(Status.UNCHANGED),

@@ -73,7 +73,7 @@ def octave_strips(profiles: Sequence[Sequence[float]], what: str) -> list[Strip 
 
 
 def octave_end(profiles: Sequence[Sequence[float]]) -> int:
-    """Samples at which the last octave shown begins and the strip's scale is named."""
+    """Samples at which the last octave shown ends."""
     end: int = 2 ** (max((_last(profile) for profile in profiles), default=1) - 1)
     return end
 

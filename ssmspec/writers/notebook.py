@@ -8,7 +8,8 @@ terminal's block characters, and colors are the notebook's own, light or dark.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ssmspec.report import LayerReport, Report
 from ssmspec.writers import grid
@@ -21,8 +22,8 @@ from ssmspec.writers.words import length_note, model_line, summary
 
 ROWS = 48
 """More layers than this are shown as their outliers and their median."""
-ROWS_BYTES = 22_000
-"""Bytes of table rows, so that a whole cell stays below 30 kB whatever a file's names are."""
+MOST_BYTES = 29_900
+"""Of a whole cell, whatever a file's names are: a notebook keeps every cell it ever showed."""
 FINDINGS = 5
 REFERENCE = "DFouT"
 """How the terminal's table labels the DFouT layer of the same shape."""
@@ -64,10 +65,9 @@ class Note:
 
 
 def render(report: Report) -> str:
-    """HTML for one output cell of a notebook, below 30 kB."""
+    """HTML for one output cell of a notebook, of at most `MOST_BYTES`."""
     labels, pattern = labels_of(report)
     verdict = report.verdict if report.layers else None
-    tables, hidden = _within(_tables(report, labels))
     groups = analyzed_groups(report.findings, labels)
     notes = [
         Note(
@@ -78,21 +78,25 @@ def render(report: Report) -> str:
         )
         for group in groups[:FINDINGS]
     ]
-    return fill(
+    page = partial(
+        fill,
         "notebook.html",
         title=_brief(report.checkpoint.path.rpartition("/")[2] or report.checkpoint.path),
         model="; ".join([*model_line(report), length_note(report)]),
         verdict=VERDICT_WORD[verdict],
         sentence=summary(report) if report.layers else NOTHING_MEASURED,
         counts=counted(report.findings) or "nothing to report",
-        tables=tables,
         pattern=_brief(pattern, MESSAGE_LENGTH),
-        hidden=hidden,
         notes=notes,
         more=len(groups) - len(notes),
         skipped=len(report.skipped),
         drawable=report.origin is not None and bool(report.layers),
     )
+    tables, hidden = _tables(report, labels)
+    empty = [replace(table, rows=()) for table in tables]
+    around = page(tables=empty, hidden=len(report.layers))
+    tables, hidden = _within(tables, hidden, MOST_BYTES - len(around.encode()))
+    return page(tables=tables, hidden=hidden)
 
 
 def _tables(report: Report, labels: Mapping[str, str]) -> tuple[list[Table], int]:
@@ -142,21 +146,18 @@ def _table(rows: Sequence[tuple[str, LayerReport]], columns: Sequence[grid.Colum
     )
 
 
-def _within(measured: tuple[list[Table], int]) -> tuple[list[Table], int]:
-    """As many rows as `ROWS_BYTES` hold, and how many layers are not shown in all."""
-    tables, hidden = measured
-    room = ROWS_BYTES
+def _within(tables: Sequence[Table], hidden: int, room: int) -> tuple[list[Table], int]:
+    """As many rows as so many bytes hold, and how many layers are not shown in all."""
     kept: list[Table] = []
     for table in tables:
-        rows = []
+        rows: list[Row] = []
         for row in table.rows:
             room -= len(fill("notebook_row.html", row=row).encode())
             if room >= 0:
                 rows.append(row)
         hidden += len(table.rows) - len(rows)
-        if rows:
-            kept.append(Table(table.headings, table.strips, tuple(rows)))
-    return kept, hidden
+        kept.append(replace(table, rows=tuple(rows)))
+    return [table for table in kept if table.rows], hidden
 
 
 def _brief(text: str, most: int = NAME_LENGTH) -> str:

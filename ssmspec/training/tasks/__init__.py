@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.training.tasks import copying, delay, digits, listops, npz, pathfinder
+from ssmspec.training.tasks import (
+    copying,
+    delay,
+    digits,
+    listops,
+    npz,
+    pathfinder,
+    scifar,
+    smnist,
+    speech_commands,
+)
 from ssmspec.training.tasks.base import Task
 
 TASKS: Registry[Task] = Registry(
@@ -16,6 +26,9 @@ TASKS: Registry[Task] = Registry(
         listops.LISTOPS,
         *pathfinder.PATHFINDERS,
         npz.NPZ,
+        scifar.SCIFAR,
+        smnist.SMNIST,
+        speech_commands.SPEECH_COMMANDS,
     ),
     key=lambda task: task.id,
 )

@@ -68,6 +68,11 @@ def cached(
     return arrays
 
 
+def another_tenth(before: int, made: int, count: int) -> bool:
+    """Whether one more tenth of `count` is done, so that it is worth a sentence."""
+    return 10 * made // count > 10 * before // count
+
+
 def _read(path: Path) -> Mapping[str, Array] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -209,7 +209,7 @@ def _directions(angle: Floats) -> Floats:
 def _inside(segments: Floats, puzzle: Puzzle, margin: float) -> Bools:
     """Whether segments (..., 4) stay clear of the border."""
     low = puzzle.padding + margin + puzzle.thickness / 2
-    within: Bools = ((segments >= low) & (segments <= puzzle.side - low)).all(axis=-1)
+    within: Bools = (segments.min(axis=-1) >= low) & (segments.max(axis=-1) <= puzzle.side - low)
     return within
 
 
@@ -219,7 +219,8 @@ def _clear(one: Floats, other: Floats, clearance: float) -> Bools:
     x, y = (one[..., i] + one[..., i + 2] for i in (0, 1))
     u, v = (other[..., i] + other[..., i + 2] for i in (0, 1))
     squared = (x[:, :, None] - u[:, None]) ** 2 + (y[:, :, None] - v[:, None]) ** 2
-    clear = np.asarray(squared.min(axis=(1, 2)) >= (2 * clearance) ** 2)
+    nearest: Floats = squared.min(axis=(1, 2))
+    clear: Bools = nearest >= (2 * clearance) ** 2
     apart = distances(one[clear][:, :, None], other[clear][:, None])
     clear[clear] = apart.min(axis=(1, 2)) >= clearance
     return clear
@@ -252,7 +253,8 @@ def _markers_fit(pairs: Floats, puzzle: Puzzle) -> Bools:
     tips, length = marker_places(pairs, puzzle), puzzle.contour_length
     one, other = np.triu_indices(4, 1)
     apart = np.linalg.norm(tips[:, one] - tips[:, other], axis=-1)
-    fits: Bools = (apart >= 2 * puzzle.marker_radius + 2).all(axis=1)
+    nearest: Floats = apart.min(axis=1)
+    fits: Bools = nearest >= 2 * puzzle.marker_radius + 2
     fits &= _clear_of_discs(pairs[:, length:], tips[:, :2], puzzle)
     fits &= _clear_of_discs(pairs[:, :length], tips[:, 2:], puzzle)
     return fits

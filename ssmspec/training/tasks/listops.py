@@ -22,7 +22,7 @@ import numpy as np
 from ssmspec.arrays import Array
 from ssmspec.errors import UsageError
 from ssmspec.training.tasks.base import Batch, Data, Target, Task, TaskOptions
-from ssmspec.training.tasks.cache import cached
+from ssmspec.training.tasks.cache import another_tenth, cached
 from ssmspec.training.tasks.listops_trees import (
     CLOSE,
     PADDING,
@@ -105,7 +105,7 @@ def load(options: TaskOptions) -> Data:
     counts = {TRAIN: examples, VALIDATION: held_out, TEST: held_out}
 
     def make() -> dict[str, Array]:
-        arrays = {}
+        arrays: dict[str, Array] = {}
         for split, count in counts.items():
             seeds = np.random.SeedSequence((options.seed, split))
             rng = np.random.Generator(np.random.PCG64(seeds))
@@ -164,7 +164,8 @@ def draw_expressions(
         lengths = subtree_lengths(levels)
         parts.append((printed(levels, lengths), lengths[0], values(levels)))
         made += len(keep)
-        options.tell(f"{made:,} of {count:,} expressions drawn")
+        if another_tenth(made - len(keep), made, count):
+            options.tell(f"{made:,} of {count:,} expressions drawn")
     x, lengths_of, y = (np.concatenate(column) for column in zip(*parts, strict=True))
     return {"x": x, "lengths": lengths_of, "y": y}
 
@@ -176,7 +177,8 @@ def _fits(arrays: Mapping[str, Array], split: int, count: int, length: int) -> b
     except KeyError:
         return False
     return (
-        (x.dtype, lengths.dtype, y.dtype) == (np.uint8, np.int64, np.int64)
+        x.dtype == np.uint8
+        and lengths.dtype == y.dtype == np.int64
         and lengths.shape == y.shape == (count,)
         and x.shape == (int(lengths.sum()),)
         and bool((lengths > 0).all() and (lengths < length).all())

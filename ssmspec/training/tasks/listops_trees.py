@@ -121,7 +121,8 @@ def _apply(level: Level, parent: Array, below: Array) -> Array:
     total = np.bincount(parent, below, len(first)).astype(np.int64) % 10
     results = [ordered[first], ordered[last], middle, total]
     which = np.clip(level.token - MIN, 0, 3)
-    return np.choose(which, results)
+    chosen: Array = np.choose(which, results)
+    return chosen
 
 
 def printed(levels: list[Level], lengths: list[Array]) -> Array:

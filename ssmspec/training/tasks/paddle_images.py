@@ -40,8 +40,8 @@ def draw_gray(puzzle: Puzzle, paddles: Floats, markers: Floats) -> Floats:
 
 def _overlap(distance: Floats, half: float) -> Floats:
     """How much of a pixel's width the interval [-half, half] covers, for a pixel this far off."""
-    shared = np.minimum(distance + 0.5, half) - np.maximum(distance - 0.5, -half)
-    return np.maximum(shared, 0.0)
+    shared: Floats = np.minimum(distance + 0.5, half) - np.maximum(distance - 0.5, -half)
+    return shared.clip(0.0)
 
 
 def _patches(middle: Floats, radius: float) -> tuple[Floats, Floats, int]:

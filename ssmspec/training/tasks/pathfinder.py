@@ -38,7 +38,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 from ssmspec.training.tasks.base import Data, Load, Target, Task, TaskOptions
-from ssmspec.training.tasks.cache import cached
+from ssmspec.training.tasks.cache import another_tenth, cached
 from ssmspec.training.tasks.contours import Puzzle, draw_images, marker_places
 from ssmspec.training.tasks.paddle_images import draw_gray
 from ssmspec.training.tasks.settings import fixed_length, needs_no_data, read_settings
@@ -86,7 +86,8 @@ def draw_geometry(
         while made < share:
             blocks.append(draw_images(rng, puzzle, margin)[: share - made])
             made += len(blocks[-1])
-            options.tell(f"{made:,} of {count:,} images of {puzzle.side} x {puzzle.side} drawn")
+            if another_tenth(made - len(blocks[-1]), made, count):
+                options.tell(f"{made:,} of {count:,} images of side {puzzle.side} drawn")
     paddles = rng.permutation(np.concatenate(blocks))
     labels, contour = rng.integers(2, size=(2, count))
     tips, rows = marker_places(paddles, puzzle), np.arange(count)
