@@ -1,10 +1,12 @@
-"""The kernel as its formula reads, an exponential for every channel, mode and lag.
+"""What the trainer's benchmarks share: the kernel as its formula reads, and a process's peak memory.
 
-This is how the standalone S4D of state-spaces/s4 computes it, in complex64. The benchmarks of the
-trainer run against it.
+An exponential for every channel, mode and lag is how the standalone S4D of state-spaces/s4 computes
+its kernel, in complex64.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,3 +29,12 @@ def direct_kernel(decay: Tensor, omega: Tensor, residues: Tensor, length: int) -
     powers = torch.exp(log_poles.unsqueeze(-1) * torch.arange(length, dtype=dtype))
     summed = torch.einsum("shn,hnk->shk", torch.view_as_complex(residues), powers)
     return 2.0 * summed.real
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held so far, from /proc (Linux).
+
+    Not getrusage: its peak survives exec, so that a child starts with that of its parent.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6

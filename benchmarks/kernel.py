@@ -11,7 +11,6 @@ Above `--backward-up-to` lags, where the direct formula needs tens of gigabytes,
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from direct import direct_kernel
+from direct import direct_kernel, peak_megabytes
 from torch import Tensor
 
 from ssmspec.schemes import SCHEMES
@@ -71,8 +70,9 @@ def turn(form: KernelFunction, given: Inputs, length: int, *, backward: bool) ->
 def error(form: KernelFunction, given: Inputs, length: int) -> float:
     """Largest error of the first channels, as a share of the largest |K|."""
     with torch.no_grad():
-        few = [part[..., :CHECKED, :] for part in given[:2]] + [given.residues[:, :CHECKED]]
-        exact = direct_kernel(*(part.double() for part in few), length)
+        few = given.decay[:CHECKED], given.omega[:CHECKED], given.residues[:, :CHECKED]
+        decay, omega, residues = few
+        exact = direct_kernel(decay.double(), omega.double(), residues.double(), length)
         return float((form(*few, length) - exact).abs().max() / exact.abs().max())
 
 
@@ -88,10 +88,10 @@ def alone(form: str, channels: str, modes: str, length: str, backward: str) -> N
     """Print how far one call raises the peak of this process."""
     given = inputs(int(channels), int(modes))
     turn(FORMS[form], given, 8, backward=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes()
     turn(FORMS[form], given, int(length), backward=backward == "1")
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print((after - before) * 1024 / 1e6)
+    after = peak_megabytes()
+    print(after - before)
 
 
 def row(label: str, values: list[float], digits: int) -> None:

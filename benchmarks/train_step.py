@@ -11,14 +11,13 @@ it was before its first step. The defaults keep the direct formula within 16 GB 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 
 import torch
-from direct import direct_kernel
+from direct import direct_kernel, peak_megabytes
 
 from ssmspec.training.config import ModelConfig
 from ssmspec.training.layers import DiagonalLayer
@@ -65,7 +64,7 @@ class Trainer:
         start = time.perf_counter()
         loss = torch.nn.functional.cross_entropy(self.model(self.x), self.y)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         taken = time.perf_counter() - start
         self.losses.append(loss.item())
@@ -83,10 +82,10 @@ def alone(form: str, options: argparse.Namespace) -> None:
     """Print how far one step raises the peak of this process."""
     Trainer(form, options, 8).step()
     trainer = Trainer(form, options, options.lengths[0])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes()
     trainer.step()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print((after - before) * 1024 / 1e6)
+    after = peak_megabytes()
+    print(after - before)
 
 
 def compare(options: argparse.Namespace, length: int) -> None:
