@@ -13,9 +13,9 @@ the covariance of the noise and the output at step t made of lags 0 .. t,
     MSE = (1 - lag / L) - b' G^+ b
 
 per unit variance. To predict zero costs 1 - lag/L = 0.75. Powers are scaled to unit norm, as the
-trainer's unit-energy gain does. Directions with an eigenvalue of G below `cutoff` times the largest
-are left out: 1e-12 is about as far as float64 goes, and a looser cutoff tells what is left when
-weak directions are never learned.
+trainer's unit-energy gain does. Directions with an eigenvalue of G below a share of the largest are
+left out: 1e-12, with G scaled to a unit diagonal, is about as far as float64 goes; a share of G as
+it is tells what is left when weak directions are never learned.
 
 `--draws` fits C to so many noises drawn by the task itself and judges it on as many others.
 `--steps` trains C by gradient with the layers of the trainer, poles frozen (Adam, learning rate
@@ -58,6 +58,7 @@ PUBLISHED = (
     ("dfout", 2e-3, 0.062),
     ("dfout", 5e-3, 0.003),
     ("dfout", 1e-2, 2e-5),
+    ("dfout", 2e-2, 1e-5),  # below this
 )
 """Floors to reproduce at the paper's size, to the digits they were derived to."""
 
@@ -129,21 +130,23 @@ class Expectation:
         target = r[np.abs(i - lag)] * (1.0 - np.maximum(i, lag) / length)
         return cls(experiment.energy, weights, target)
 
-    def floors(self, columns: Floats, *cutoffs: float) -> list[float]:
-        """The least mean squared error, leaving out directions below each cutoff."""
+    def floors(self, columns: Floats, *shares: float) -> list[float]:
+        """The least mean squared error, and what is left without the weak directions of G."""
         gram, cross = columns.T @ (self.weights @ columns), columns.T @ self.target
-        return [self.energy - float(np.sum(gained)) for gained in _gains(gram, cross, *cutoffs)]
+        scale = 1.0 / np.sqrt(np.diag(gram))
+        gained = [_gain(gram * scale * scale[:, None], cross * scale, CUTOFF)]
+        gained += [_gain(gram, cross, share) for share in shares]
+        return [self.energy - gain for gain in gained]
 
 
-def _gains(gram: Floats, cross: Floats, *cutoffs: float) -> list[Floats]:
-    """What each direction that is kept takes off the error."""
+def _gain(gram: Floats, cross: Floats, cutoff: float) -> float:
+    """What the directions above a share of the strongest take off the error."""
     values, vectors = np.linalg.eigh(gram)
-    along = vectors.T @ cross
-    kept = [values > cutoff * values[-1] for cutoff in cutoffs]
-    return [along[each] ** 2 / values[each] for each in kept]
+    kept = values > cutoff * values[-1]
+    return float(np.sum((vectors[:, kept].T @ cross) ** 2 / values[kept]))
 
 
-def drawn_floor(experiment: Experiment, columns: Floats, draws: int, cutoff: float) -> float:
+def drawn_floor(experiment: Experiment, columns: Floats, draws: int) -> float:
     """Least squares on noises that the task draws, judged on as many that it has not seen."""
     data = experiment.task(seed=0)
     count, length = columns.shape[1], experiment.length
@@ -160,9 +163,10 @@ def drawn_floor(experiment: Experiment, columns: Floats, draws: int, cutoff: flo
         states, y = example(index)
         gram += states.T @ states
         cross += states.T @ y
-    values, vectors = np.linalg.eigh(gram)
-    kept = values > cutoff * values[-1]
-    readout = (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ cross)
+    scale = 1.0 / np.sqrt(np.diag(gram))
+    values, vectors = np.linalg.eigh(gram * scale * scale[:, None])
+    kept = values > CUTOFF * values[-1]
+    readout = scale * ((vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ (cross * scale)))
     errors = []
     for index in range(draws, 2 * draws):
         states, y = example(index)
@@ -219,14 +223,13 @@ def main() -> None:
     print("\nleast MSE with frozen poles, in closed form, beside the published figure")
     for scheme, knob, published in PUBLISHED:
         columns = features(log_poles(scheme, knob, modes), length)
-        floor = expected.floors(columns, CUTOFF)[0]
+        floor = expected.floors(columns)[0]
         line = f"  {scheme:17} {knob:<8g} {floor:10.3g}   published {published:g}"
         if arguments.draws and scheme != "s4d-lin undamped" and knob:
-            line += f"   drawn {drawn_floor(experiment, columns, arguments.draws, CUTOFF):.3g}"
+            line += f"   drawn {drawn_floor(experiment, columns, arguments.draws):.3g}"
         print(line, flush=True)
 
-    cutoffs = (CUTOFF, *WEAK)
-    heads = "".join(f"{cutoff:>10.0e}" for cutoff in cutoffs)
+    heads = "".join(f"{cutoff:>10.0e}" for cutoff in (CUTOFF, *WEAK))
     print("\nover dt and xi, leaving out directions below a share of the strongest")
     print(f"  {'dt or xi':>8} | s4d-lin {heads} | dfout {heads}")
     window: dict[str, list[float]] = {"s4d-lin": [], "dfout": []}
@@ -234,7 +237,7 @@ def main() -> None:
         line = f"  {knob:8g}"
         for scheme, knobs in window.items():
             columns = features(log_poles(scheme, knob, modes), length)
-            floors = expected.floors(columns, *cutoffs)
+            floors = expected.floors(columns, *WEAK)
             line += f" | {'':{len(scheme)}} " + "".join(f"{floor:10.3g}" for floor in floors)
             if floors[0] < 0.1:
                 knobs.append(knob)
@@ -251,7 +254,7 @@ def main() -> None:
             start = time.perf_counter()
             error = trained(experiment, scheme, knob, arguments.steps, arguments.lr)
             columns = features(log_poles(scheme, knob, modes), length)
-            floor = expected.floors(columns, CUTOFF)[0]
+            floor = expected.floors(columns)[0]
             seconds = time.perf_counter() - start
             print(f"  {scheme:8} {knob:<6g} {error:9.3g}   floor {floor:9.3g}   {seconds:.0f} s")
 

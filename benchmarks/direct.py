@@ -1,4 +1,4 @@
-"""What the trainer's benchmarks share: the kernel as its formula reads, and a process's peak memory.
+"""What the trainer's benchmarks share: the kernel as its formula reads, and peak memory.
 
 An exponential for every channel, mode and lag is how the standalone S4D of state-spaces/s4 computes
 its kernel, in complex64.

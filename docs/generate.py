@@ -26,12 +26,14 @@ from ssmspec.families import FAMILIES  # noqa: E402
 from ssmspec.metrics import METRICS  # noqa: E402
 from ssmspec.rules import RULES  # noqa: E402
 from ssmspec.schemes import SCHEMES  # noqa: E402
+from ssmspec.training.settings import preset_names, read_preset  # noqa: E402
+from ssmspec.training.tasks import TASKS  # noqa: E402
 from ssmspec.writers import WRITERS, Page  # noqa: E402
 from ssmspec.writers.schema import SCHEMAS, as_text  # noqa: E402
 
 PAGES = (
     "README.md", "docs/reading.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md",
-    "docs/families.md", "docs/selective.md", "docs/ci.md", "docs/cli.md",
+    "docs/families.md", "docs/selective.md", "docs/ci.md", "docs/training.md", "docs/cli.md",
 )  # fmt: skip
 BLOCK = re.compile(
     r"(<!-- begin (?P<what>\w+)(?:: (?P<with>[^>]*?))? -->\n).*?(<!-- end (?P=what) -->)", re.DOTALL
@@ -74,6 +76,26 @@ def family_pages(_: str) -> str:
 def file(path: str) -> str:
     """A file of the repository, as it is."""
     return f"```{path.rpartition('.')[2]}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
+
+
+def tasks(_: str) -> str:
+    """The tasks table."""
+    rows = []
+    for t in TASKS.values():
+        settings = ", ".join(f"`{name}={value}`" for name, value in t.settings)
+        rows.append((f"`{t.id}`", t.summary, settings, t.needs or "nothing: it makes its own data"))
+    return table(("task", "what it is", "settings", "needs"), rows)
+
+
+def presets(_: str) -> str:
+    """The settings of every preset that ships with the package."""
+    keys = ("task", "n_layers", "d_model", "d_state", "norm", "prenorm", "dropout", "lr",
+            "batch_size", "epochs", "weight_decay", "xi_min")  # fmt: skip
+    rows = []
+    for name in preset_names():
+        settings = read_preset(name)
+        rows.append((f"`{name}`", *(str(settings.get(key, "")) for key in keys)))
+    return table(("preset", *keys), rows)
 
 
 def metrics(_: str) -> str:
@@ -126,6 +148,8 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "report": report,
     "families": families,
     "family_pages": family_pages,
+    "tasks": tasks,
+    "presets": presets,
     "file": file,
     "metrics": metrics,
     "rules": rules,

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from ssmspec.checking.config import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +32,36 @@ def test_readme_code_runs(monkeypatch, capsys):
     }
     exec(compile(code, "README.md", "exec"), dict(arrays))  # noqa: S102
     assert "(4, 8)" in capsys.readouterr().out
+
+
+def test_the_training_page_s_loop_runs(monkeypatch, tmp_path, capsys):
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- file: loop.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "training.md", "exec"), {"__name__": "loop"})  # noqa: S102
+    assert "poles" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "watched").iterdir()} == {
+        "spectrum.csv",
+        "trajectory.npz",
+    }
+
+
+def test_the_ci_page_s_configuration_is_understood(tmp_path):
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"<!-- file: ssmspec.toml -->\n```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "ssmspec.toml"
+    path.write_text(text, encoding="utf-8")
+    config = read_config(path)
+    assert config.reading.seq_len == 1024
+    assert set(config.rules) == {"INI001", "ALI001", "COV001", "ENT001"}
+
+
+@pytest.mark.parametrize("name", ["reading.md", "ci.md"])
+def test_python_on_the_pages_runs(name, monkeypatch):
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(compile(code, name, "exec"), {})  # noqa: S102
 
 
 def test_readme_commands_are_make_targets():

@@ -89,11 +89,38 @@ def test_a_scheme_in_a_family(run):
     np.testing.assert_allclose(new["bank.cycles"], cycles)
 
 
+def test_a_preset_and_a_format_of_the_gate(run, model):
+    arguments = ("check", model, "--format", "codes", "--fail-on", "warning")
+    done = run(*arguments)
+    codes = done.stdout.split()
+    assert codes[0] == "0"
+    assert "EXA001" in codes  # a note, which does not fail the gate
+    strict = run(*arguments, "--preset", "resonators")
+    assert strict.returncode == 1, strict.stderr
+    assert strict.stdout.startswith("1 ")
+
+
+def test_a_figure(run, model):
+    done = run("plot", model, "--kind", "sizes", "--output", run.site / "sizes.svg")
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (run.site / "sizes.svg").read_text(encoding="utf-8")
+
+
+def test_a_task_is_trained(run):
+    done = run(
+        "train", "--task", "louder", "--output", run.site / "run", "--max-steps", "3",
+        "--batch-size", "8", "--d-model", "4", "--d-state", "8", "--n-layers", "1", "--quiet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (run.site / "run" / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("table", "entry"),
     [
         ("families", "resonator"), ("metrics", "loudest_mode"), ("rules", "EXA001"),
         ("schemes", "harmonic"), ("formats", "lines"), ("formats", "text"),
+        ("presets", "resonators"), ("formats", "codes"), ("plots", "sizes"), ("tasks", "louder"),
     ],
 )  # fmt: skip
 def test_every_record_is_listed(run, table, entry):

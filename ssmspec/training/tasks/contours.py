@@ -27,7 +27,7 @@ NOWHERE = -1e4
 """Coordinate of a paddle that is not there: far from everything."""
 
 CHAINS = 4096
-"""Contours begun at once (heuristic)."""
+"""Contours begun at once, at most (heuristic)."""
 
 CANDIDATES = 16
 """Turns a contour chooses from before it is at a dead end (heuristic)."""
@@ -83,21 +83,28 @@ class Puzzle:
         return 2 * self.contour_length + self.distractors * self.distractor_length
 
 
-def draw_images(rng: np.random.Generator, puzzle: Puzzle, margin: float) -> Floats:
+def draw_images(rng: np.random.Generator, puzzle: Puzzle, margin: float, most: int) -> Floats:
     """A block of images in which both contours and their markers found room.
 
+    Args:
+        rng: source of randomness.
+        puzzle: what the images look like.
+        margin: m.
+        most: images that are wanted.
+
     Returns:
-        (n, P, 4), n differing from call to call; `NOWHERE` where a distractor found no room.
+        (n, P, 4) with 0 <= n <= most; `NOWHERE` where a distractor found no room.
     """
+    count = min(CHAINS, 256 + 64 * most)
     low = 2 * puzzle.seed_distance
-    starts = rng.uniform(low, puzzle.side - low, (CHAINS, 2))
+    starts = rng.uniform(low, puzzle.side - low, (count, 2))
     first = chains(rng, puzzle, margin, starts, puzzle.contour_length)
-    starts += puzzle.seed_distance * _directions(rng.uniform(0, 2 * np.pi, CHAINS))
+    starts += puzzle.seed_distance * _directions(rng.uniform(0, 2 * np.pi, count))
     second = chains(rng, puzzle, margin, starts, puzzle.contour_length)
-    pairs = _pairs(rng, puzzle, margin, first, second)
+    pairs = _pairs(rng, puzzle, margin, first, second)[:most]
     paddles = np.full((len(pairs), puzzle.slots, 4), NOWHERE)
     paddles[:, : 2 * puzzle.contour_length] = pairs
-    starts = rng.uniform(0, puzzle.side, (CHAINS, 2))
+    starts = rng.uniform(0, puzzle.side, (count, 2))
     short = chains(rng, puzzle, margin, starts, puzzle.distractor_length)
     for start in range(2 * puzzle.contour_length, puzzle.slots, puzzle.distractor_length):
         _distractor(rng, puzzle, margin, short, paddles, start)

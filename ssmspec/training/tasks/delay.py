@@ -9,7 +9,8 @@ error of 1 - lag/L, which is 0.75 for the usual L = 4,000 and lag = 1,000 (DFouT
 
 The noise is L samples of a periodic one with a period of at least four times L, drawn in the
 frequency domain: at this length its covariance (`covariance`) is that of aperiodic noise,
-sin(2 pi cutoff k) / (2 pi cutoff k), to within 1/(2L), and its ends know nothing of each other.
+sin(2 pi cutoff k) / (2 pi cutoff k), to within about 1 / (4 cutoff L), and its ends know nothing
+of each other.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def draw_geometry(
         share = count * (number + 1) // len(puzzle.margins)
         made = sum(map(len, blocks))
         while made < share:
-            blocks.append(draw_images(rng, puzzle, margin)[: share - made])
+            blocks.append(draw_images(rng, puzzle, margin, share - made))
             made += len(blocks[-1])
             if another_tenth(made - len(blocks[-1]), made, count):
                 options.tell(f"{made:,} of {count:,} images of side {puzzle.side} drawn")
