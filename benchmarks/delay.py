@@ -62,7 +62,10 @@ PUBLISHED = (
 )
 """Floors to reproduce at the paper's size, to the digits they were derived to."""
 
-GRID = tuple(step * 10.0**power for power in (-4, -3, -2) for step in (2.5, 5, 7.5, 10, 15, 20))
+GRID = (
+    2.5e-4, 5e-4, 7.5e-4, 1e-3, 1.5e-3, 2e-3, 2.5e-3, 3e-3, 4e-3, 5e-3, 7.5e-3, 1e-2, 1.5e-2, 2e-2,
+    2.5e-2, 5e-2,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

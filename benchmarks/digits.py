@@ -24,16 +24,17 @@ from ssmspec import analyze, compare
 from ssmspec.comparison_report import PolesMoved
 from ssmspec.report import Measured, Report
 from ssmspec.training import TrainConfig, train
-from ssmspec.training.config import InputGain, ModelConfig
+from ssmspec.training.config import InputGain, ModelConfig, Norm
 
 SCHEMES = ("dfout", "s4d-lin", "s4d-inv", "s4d-legs")
 METRICS = ("coverage", "aliased_fraction", "entanglement")
 
 BASE = TrainConfig(
     "digits",
-    ModelConfig(n_layers=3, d_model=64, d_state=64, dropout=0.1),
+    ModelConfig(n_layers=3, d_model=64, d_state=64, norm=Norm.BATCH, dropout=0.1),
     batch_size=50,
     lr=0.01,
+    weight_decay=0.05,
     warmup_steps=25,
     spectrum_every=0,
 )

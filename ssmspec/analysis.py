@@ -195,7 +195,11 @@ def analyze(
 
 
 def layer_views(
-    source: Source, reading: Reading | None = None, **options: Unpack[ReadingOptions]
+    source: Source,
+    reading: Reading | None = None,
+    *,
+    kernels: bool = True,
+    **options: Unpack[ReadingOptions],
 ) -> Iterator[LayerView]:
     """The layers that `analyze` measures, with poles and kernels, one at a time.
 
@@ -215,7 +219,7 @@ def layer_views(
             spectrum = layer.read(checkpoint, chosen)
             if isinstance(spectrum, Skipped):
                 continue
-            kernel = layer.read_kernel(checkpoint, chosen, spectrum)
+            kernel = layer.read_kernel(checkpoint, chosen, spectrum) if kernels else NOT_READ
             chosen, _ = _with_row_stride(chosen, kernel)
             known = None if isinstance(kernel, NotApplicable) else kernel
             yield LayerView(

@@ -252,12 +252,19 @@ def test_what_no_layer_holds_is_refused():
 
 @pytest.mark.parametrize("length", [1, 2, 9, 40])
 def test_the_convolution_is_the_one_written_out(length):
-    u, kernels = noise(3, 2, length), noise(2, 2, length, seed=1)
-    wanted = np.zeros((3, 2, length))
+    u, kernels, D = noise(3, 2, length), noise(2, 2, length, seed=1), noise(2, seed=2)
+    wanted = (u * D[:, None]).double().numpy()
     for b, h, t in np.ndindex(3, 2, length):
         wanted[b, h, t] += sum(kernels[0, h, k] * u[b, h, t - k] for k in range(t + 1))
         wanted[b, h, t] += sum(kernels[1, h, k] * u[b, h, t + 1 + k] for k in range(length - t - 1))
-    np.testing.assert_allclose(convolve(u, kernels), wanted, atol=1e-5)
+    np.testing.assert_allclose(convolve(u, kernels, D), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernels", [1, 2])
+@pytest.mark.parametrize("taps", [1, 4, 9])
+def test_gradients_of_the_convolution_are_those_of_finite_differences(kernels, taps):
+    given = [noise(2, 3, 9).double(), noise(kernels, 3, taps).double(), noise(3).double()]
+    assert torch.autograd.gradcheck(convolve, [tensor.requires_grad_() for tensor in given])
 
 
 def test_lengths_of_transforms():

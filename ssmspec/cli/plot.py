@@ -170,7 +170,7 @@ def _subject(kind: AnyKind, checkpoint: Path, reading: Reading, knob: Knob) -> A
         return sweep(checkpoint, knob, reading)
     from ssmspec.analysis import layer_views  # noqa: PLC0415
 
-    return layer_views(checkpoint, reading)
+    return layer_views(checkpoint, reading, kernels=kind.kernels)
 
 
 def _trajectory(folder: Path, reading: Reading) -> Trajectory:

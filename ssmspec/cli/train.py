@@ -88,6 +88,7 @@ def command(
                 force=session.force,
                 device=device,
                 on_progress=progress,
+                tell=progress.tell,
             )
     except (KeyboardInterrupt, SystemExit) as stop:
         _say_how_to_go_on(stop, output, session)

@@ -50,6 +50,12 @@ class TrainingProgress:
             sys.stderr.write(f"{self._line(progress)}\n")
             sys.stderr.flush()
 
+    def tell(self, sentence: str) -> None:
+        """Say what is going on before the first step."""
+        if not self._quiet:
+            sys.stderr.write(f"{sentence}\n")
+            sys.stderr.flush()
+
     def _draw(self, progress: Progress) -> None:
         if self._bar is None:
             from rich.console import Console  # noqa: PLC0415 - only where there is a terminal

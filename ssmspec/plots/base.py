@@ -57,8 +57,9 @@ class Kind(Generic[Drawn]):
         title: what it shows, in a few words.
         summary: one line for people.
         subject: what `draw` takes.
-        compares: whether it shows a scheme's poles beside the layer's.
         draw: the figure.
+        compares: whether it shows a scheme's poles beside the layer's.
+        kernels: of `LAYERS`, whether it needs the layers' kernels.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Kind(Generic[Drawn]):
     subject: Subject
     draw: Callable[[Drawn, PlotOptions], Drawing]
     compares: bool = False
+    kernels: bool = False
 
 
 AnyKind: TypeAlias = Kind[Any]

@@ -128,7 +128,7 @@ def _color_bar(sheet: Sheet, norm: LogNorm) -> None:
     low, high = float(norm.vmin or 1.0), float(norm.vmax or 1.0)
     decades(axes.yaxis, low, high, most=4)
     axes.tick_params(which="both", length=1.5)
-    axes.set_title("step size", loc="left", fontsize=6.5)
+    axes.set_title("step size", loc="left", fontsize=6.5, pad=6.0)
 
 
 KIND = Kind(

@@ -226,7 +226,7 @@ def _color_bar(sheet: Sheet) -> None:
     bar.outline.set_visible(False)
     bar.set_ticks([-40.0, -20.0, 0.0])
     axes.tick_params(length=1.5)
-    axes.set_title("dB", loc="left", fontsize=6.5)
+    axes.set_title("dB", loc="left", fontsize=6.5, pad=6.0)
 
 
 KIND = Kind(
@@ -235,4 +235,5 @@ KIND = Kind(
     summary="kernels as a heat map, channels that forget soonest first, and the energy by lag",
     subject=Subject.LAYERS,
     draw=draw,
+    kernels=True,
 )

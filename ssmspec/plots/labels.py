@@ -37,7 +37,7 @@ def shown(name: str, most: int) -> str:
 
 def fitted(name: str, inches: float, points: float) -> str:
     """A name from a file, cut so that it is no wider than this in this size of type."""
-    most = len(printable(name)) * 6 + 5
+    most = max(5, int(4.0 * inches * 72.0 / points))  # no letter is narrower than a quarter em
     text = shown(name, most)
     while most > 5 and width(text, points) > inches:
         most = max(5, min(most, len(text)) - 1)

@@ -17,7 +17,7 @@ from ssmspec.plots.axes import Band, decades, dot_size, dots
 from ssmspec.plots.points import Points
 from ssmspec.plots.style import GRID, LAYER, MUTED, QUANTITY, RASTERIZE_ABOVE, STEPS, Color
 
-SLOT = 10.0**0.35
+SLOT = 10.0**0.45
 """How far left of the lowest frequency the slot for frequencies near 0 stands, as a factor."""
 
 FEW = 0.05
@@ -136,7 +136,8 @@ def _frame(axes: Axes, band: Band, window: Window) -> None:
     low, high = window.omega[0] * band.scale, window.omega[1] * band.scale
     axes.set_xlim(left * band.scale, high)
     axes.set_ylim(*window.decay)
-    decades(axes.xaxis, low, high, most=4)
+    # The slot's label needs room beside that of the lowest power of ten.
+    decades(axes.xaxis, 2.0 * low if window.slot else low, high, most=4)
     decades(axes.yaxis, *window.decay, most=4)
     if window.slot:
         zero = window.zero * band.scale

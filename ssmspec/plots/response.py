@@ -117,4 +117,5 @@ KIND = Kind(
     summary="gain of the channels in dB along the band: percentiles, the loudest, all together",
     subject=Subject.LAYERS,
     draw=draw,
+    kernels=True,
 )

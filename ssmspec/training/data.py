@@ -8,11 +8,15 @@ from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.tasks import TASKS
-from ssmspec.training.tasks.base import Data, TaskOptions
+from ssmspec.training.tasks.base import Data, TaskOptions, Tell, tell_nobody
 
 
-def load_data(config: TrainConfig) -> Data:
+def load_data(config: TrainConfig, tell: Tell = tell_nobody) -> Data:
     """What a run trains on.
+
+    Args:
+        config: the run.
+        tell: takes a sentence on what is going on, where data are made first.
 
     Raises:
         UsageError: there is no such task, it has no such setting, or its data are not there.
@@ -29,6 +33,7 @@ def load_data(config: TrainConfig) -> Data:
             seed=config.seed,
             data=config.data,
             settings=config.task_settings,
+            tell=tell,
         )
     )
 

@@ -107,7 +107,7 @@ class DiagonalLayer(nn.Module):
             kernels = self.kernels(
                 length if kernel_taps is None else min(kernel_taps, length), rate
             )
-            return convolve(u, kernels) + self.D.unsqueeze(-1) * u
+            return convolve(u, kernels, self.D)
 
     def freeze(self, what: Freeze) -> None:
         """Stop the training of angles, or of poles and step sizes altogether."""

@@ -61,7 +61,7 @@ class Block(nn.Module):
         u = self.norm(x, padding) if self.prenorm else x
         if padding is not None:
             u = u.masked_fill(padding.unsqueeze(-1), 0.0)
-        y = self.ssm(u.transpose(1, 2), rate, kernel_taps).transpose(1, 2)
+        y = self.ssm(u.transpose(1, 2), rate, kernel_taps).transpose(1, 2).contiguous()
         y = self.dropout(nn.functional.gelu(y))
         y = self.dropout(nn.functional.glu(self.mix(y), dim=-1))
         x = x + y

@@ -31,6 +31,7 @@ from ssmspec.training.run_files import (
 )
 from ssmspec.training.settings import to_settings
 from ssmspec.training.state import Best
+from ssmspec.training.tasks.base import Tell, tell_nobody
 
 
 def train(
@@ -41,6 +42,7 @@ def train(
     force: bool = False,
     device: str | None = None,
     on_progress: OnProgress | None = None,
+    tell: Tell = tell_nobody,
 ) -> TrainResult:
     """Train a model and write all that a run writes into a folder.
 
@@ -58,6 +60,7 @@ def train(
         force: replace the files of a run that is there; other files are never touched.
         device: `cpu` or `cuda`; None takes a GPU where there is one.
         on_progress: called after every step, in the main process.
+        tell: takes a sentence on what is going on where data are made first, in the main process.
 
     Raises:
         UsageError: settings that make no sense together, missing data, or a folder that cannot be
@@ -79,7 +82,7 @@ def train(
     ):
         _require_shares(config, accelerator)
         with accelerator.main_process_first():  # one process makes what the others find in a cache
-            data = load_data(config)
+            data = load_data(config, tell if accelerator.is_main_process else tell_nobody)
         model = build_model(config.model, data, config.seed)
         if config.init is not None and stored is None:
             _require_outside(config.init, folder)

@@ -6,6 +6,7 @@ Nothing in them is executed: arrays of Python objects, which numpy would unpickl
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, Array]:
         found = _from_folder(path, names) if path.is_dir() else _from_npz(path, names)
     except FileNotFoundError:
         raise UsageError(f"{shown} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         cause = printable(str(error).partition("\n")[0])
-        if "allow_pickle" in cause or "pickled" in cause:
+        if any(word in cause for word in ("allow_pickle", "pickled", "Python objects")):
             cause = "it is no .npy or .npz file, or holds Python objects, which are never unpickled"
         raise UsageError(f"{shown} cannot be read as numpy arrays: {cause}") from None
     for name, array in found.items():
@@ -50,9 +51,10 @@ def _from_npz(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             raise ValueError("it is no .npz file; numpy.savez(FILE, x=..., y=...) writes one")
-    with np.load(path, allow_pickle=False) as archive:
-        _refuse_lookalikes(archive.files, names, path)
-        return {name: archive[name] for name in names if name in archive.files}
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            _refuse_lookalikes(archive.files, names, path)
+            return {name: archive[name] for name in names if name in archive.files}
 
 
 def _from_folder(path: Path, names: tuple[str, ...]) -> dict[str, Array]:

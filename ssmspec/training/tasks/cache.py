@@ -23,7 +23,9 @@ from ssmspec.training.tasks.base import TaskOptions
 
 
 def user_cache() -> Path:
-    """The folder for what can be made again, by the system's custom."""
+    """The folder for what can be made again: `SSMSPEC_CACHE`, or by the system's custom."""
+    if os.environ.get("SSMSPEC_CACHE"):
+        return Path(os.environ["SSMSPEC_CACHE"])
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -75,7 +77,9 @@ def another_tenth(before: int, made: int, count: int) -> bool:
 
 def _read(path: Path) -> Mapping[str, Array] | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError):
+        return None
+    except (AttributeError, TypeError):  # an .npy file rather than an .npz is one array, no archive
         return None

@@ -3,8 +3,9 @@
 A contour is a chain of paddles (dashes). It is a polyline with steps of l + 2m for a paddle length
 l and a margin m, and each paddle is the middle l of a step, so that paddles of one chain are at
 most 2m apart. Paddles of different chains stay at least 2m + t apart, t being the thickness, and so
-do those of one chain that do not follow each other: a paddle is nearer to the next of its own chain
-than to any of another, and which paddles belong together can be told from the image alone.
+do those of one chain that do not follow each other (all between center lines): a paddle is nearer
+to the next of its own chain than to any of another, and which paddles belong together can be told
+from the image alone.
 
 A step turns by an angle with density proportional to cos^2(continuity * angle) where that product
 is within a right angle, and zero beyond, among the angles that stay inside (Linsley et al. 2018,
@@ -38,10 +39,10 @@ ROUNDING = 1.0
 ROUNDS = 24
 """Pairs of contours tried, as a multiple of `CHAINS` (heuristic)."""
 
-RETRIALS = 128
+RETRIALS = 512
 """Places tried for a distractor before it is left out (heuristic)."""
 
-FEW = 4
+FEW = 16
 """How many of them at once."""
 
 
@@ -246,7 +247,7 @@ def _pairs(
         some = some[free[0][some[:, 0]] & free[1][some[:, 1]]]
         one, other = first[some[:, 0]], second[some[:, 1]]
         fit = _clear(one, other, 2 * margin + puzzle.thickness)
-        fit[fit] = _markers_fit(np.concatenate([one[fit], other[fit]], axis=1), puzzle)
+        fit[fit] = _markers_fit(np.concatenate([one[fit], other[fit]], axis=1), puzzle, margin)
         for i, j in some[fit].tolist():
             if free[0][i] and free[1][j]:
                 free[0][i] = free[1][j] = False
@@ -255,23 +256,33 @@ def _pairs(
     return np.concatenate([first[rows[:, 0]], second[rows[:, 1]]], axis=1)
 
 
-def _markers_fit(pairs: Floats, puzzle: Puzzle) -> Bools:
+def _markers_fit(pairs: Floats, puzzle: Puzzle, margin: float) -> Bools:
     """Whether discs at any two of the four ends stand apart and touch no foreign contour, (n,)."""
     tips, length = marker_places(pairs, puzzle), puzzle.contour_length
     one, other = np.triu_indices(4, 1)
     apart = np.linalg.norm(tips[:, one] - tips[:, other], axis=-1)
     nearest: Floats = apart.min(axis=1)
     fits: Bools = nearest >= 2 * puzzle.marker_radius + 2
-    fits &= _clear_of_discs(pairs[:, length:], tips[:, :2], puzzle)
-    fits &= _clear_of_discs(pairs[:, :length], tips[:, 2:], puzzle)
+    room = _disc_room(puzzle, margin)
+    fits &= _clear_of_discs(pairs[:, length:], tips[:, :2], room)
+    fits &= _clear_of_discs(pairs[:, :length], tips[:, 2:], room)
     return fits
 
 
-def _clear_of_discs(paddles: Floats, tips: Floats, puzzle: Puzzle) -> Bools:
-    """Whether paddles leave a pixel between themselves and discs at all of these ends, (n,)."""
-    gap = np.sqrt(_point_to_segment(tips[:, :, None], paddles[:, None]))
-    clear: Bools = gap.min(axis=(1, 2)) >= puzzle.marker_radius + puzzle.thickness / 2 + 1
-    return clear
+def _disc_room(puzzle: Puzzle, margin: float) -> float:
+    """How far foreign paddles stay from the middle of a disc.
+
+    A pixel is left between the two, and the second paddle of the disc's own contour, the first that
+    it does not hide, is nearer than any other contour.
+    """
+    seen = puzzle.marker_radius + puzzle.thickness / 2 + 1
+    return max(seen, puzzle.paddle_length + 2 * margin + puzzle.thickness)
+
+
+def _clear_of_discs(paddles: Floats, tips: Floats, room: float) -> Bools:
+    """Whether paddles (n, P, 4) leave this room around all ends (n, m, 2), (n,)."""
+    gap: Floats = np.sqrt(_point_to_segment(tips[:, :, None], paddles[:, None])).min(axis=(1, 2))
+    return gap >= room
 
 
 def _distractor(
@@ -283,13 +294,15 @@ def _distractor(
     start: int,
 ) -> None:
     """Write one more short contour into every image that has room for it."""
-    missing = np.arange(len(paddles))
+    missing, room = np.arange(len(paddles)), _disc_room(puzzle, margin)
     for _ in range(RETRIALS // FEW):
+        if not len(missing):
+            break
         owner: Array = np.repeat(missing, FEW)
         chain = short[rng.integers(len(short), size=len(owner))]
         clear = _clear(chain, paddles[owner, :start], 2 * margin + puzzle.thickness)
         owner, chain = owner[clear], chain[clear]
-        clear = _clear_of_discs(chain, marker_places(paddles[owner], puzzle), puzzle)
+        clear = _clear_of_discs(chain, marker_places(paddles[owner], puzzle), room)
         owner, rows = np.unique(owner[clear], return_index=True)
         paddles[owner, start : start + puzzle.distractor_length] = chain[clear][rows]
         missing = np.setdiff1d(missing, owner)

@@ -81,7 +81,7 @@ def load(options: TaskOptions) -> Data:
         d_output=_outputs(target, parts),
         seq_len=length,
         vocabulary=max(extremes(p.x)[1] for p in parts.values()) + 1 if tokens else None,
-        readout=Readout(settings.choice("readout", tuple(Readout))),
+        readout=Readout(settings.choice("readout", tuple(kind.value for kind in Readout))),
         sample_rate=_rate(settings),
         row_stride=settings.integer("row_stride", 0) or None,
     )

@@ -19,12 +19,13 @@ there is no room. No single paddles are strewn in between.
 
 This is a generator of its own, and its images are not those of the published files. It differs
 from the published description in this: geometry is exact where the original rounds to pixels, so
-that every paddle of one contour is nearer to its neighbor than to any other contour, and the label
-can be told from every image; contours grow alone and are put together where they fit; discs lie at
-least two pixels apart and at least one from foreign contours, so that both are seen; paddles of
-long contours and of distractors have one contrast (at 32 pixels the original's distractors are
-brighter, 2 against 1.5), and the gray of an image is not stretched to its own range. With this
-stricter spacing a 32-pixel image has room for two distractors on average, of five at most.
+that every paddle of one contour is nearer to its neighbor than to any other contour, and so is each
+disc to the first paddle that it does not hide: the label can be told from every image. Contours
+grow alone and are put together where they fit. Discs lie at least two pixels apart and at least one
+from foreign contours, so that both are seen. Paddles of long contours and of distractors have one
+contrast (at 32 pixels the original's distractors are brighter, 2 against 1.5), and the gray of an
+image is not stretched to its own range. With this stricter spacing a 32-pixel image has room for
+one or two distractors, of five at most; at the other sizes nearly all find room.
 
 Kept in the cache are the contours, 1 kB an image at any size; pixels are drawn batch by batch.
 """

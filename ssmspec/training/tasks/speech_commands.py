@@ -113,9 +113,10 @@ def _listed(path: Path, names: dict[str, int]) -> set[str]:
         raise damaged(path, f"cannot be read ({printable(str(error))})") from None
     missing = sorted(listed - names.keys())
     if missing:
+        files = "1 file that is" if len(missing) == 1 else f"{len(missing):,} files that are"
         raise UsageError(
-            f"{printable(str(path))} names {len(missing):,} files that are not there, such as "
-            f"{printable(missing[0])}; unpack the archive again"
+            f"{printable(str(path))} names {files} not there, such as {printable(missing[0])}; "
+            f"unpack the archive again"
         )
     if not listed:
         raise damaged(path, "names no file")
