@@ -206,6 +206,7 @@ def layer_views(
     Args:
         source: what `analyze` takes.
         reading: how to read it; or its fields as keywords.
+        kernels: whether B and C are read, too.
         **options: fields of `Reading`.
 
     Raises:

@@ -1,5 +1,7 @@
 """Layers made by hand for figures, and ways to read a figure back."""
 
+from xml.etree import ElementTree as ET
+
 import numpy as np
 from kernel_examples import random_mimo, random_siso
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -86,6 +88,11 @@ def boxes(figure):
 def is_inside(place, limits):
     low, high = sorted(limits)
     return low * (1 - 1e-9) - 1e-12 <= place <= high * (1 + 1e-9) + 1e-12
+
+
+def parsed(svg):
+    """The root of an SVG that was just drawn."""
+    return ET.fromstring(svg)  # noqa: S314 - our own output
 
 
 def collisions(figure):

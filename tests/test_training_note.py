@@ -10,6 +10,7 @@ from ssmspec import against, analyze, compare, read_spectra, sweep
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.reading_note import NOTE, completed, taken_over
 from ssmspec.reading import Reading
+from ssmspec.writers import WRITERS, Page
 
 LAYER = {
     "ssm.log_dt": np.log(np.full(2, 0.01, np.float32)),
@@ -77,3 +78,9 @@ def test_everything_that_opens_a_checkpoint_heeds_it(tmp_path):
     assert compare(path, path).sequence_length == 64
     assert compare(path, plain).sequence_length is None
     assert compare(plain, plain, seq_len=32).sequence_length == 32
+
+
+def test_the_head_of_a_report_says_where_the_length_is_from(tmp_path):
+    path = written(tmp_path / "m.safetensors", {"seq_len": 64})
+    assert "L = 64 (from the file)" in WRITERS["text"].render(analyze(path), Page())
+    assert "L = 32 (given)" in WRITERS["text"].render(analyze(path, seq_len=32), Page())

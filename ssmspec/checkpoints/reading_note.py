@@ -44,7 +44,7 @@ def completed(reading: Reading, checkpoint: Checkpoint) -> Reading:
             if reading.row_stride is None
             else reading.row_stride,
         )
-    except (ValueError, AttributeError, RecursionError, UsageError):
+    except (ValueError, AttributeError, OverflowError, RecursionError, UsageError):
         return reading
 
 

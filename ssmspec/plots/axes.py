@@ -133,8 +133,8 @@ def crosses(axes: Axes, x: Array, y: Array, color: Color, beside: int) -> Line2D
         color: of the marks.
         beside: how many marks and dots there are in all, which decides how large they are.
     """
-    size = dot_size(beside)
-    size = max(1.5, (1.35 if beside > FEW else 1.9) * size)  # a dot below stays visible
+    size = dot_size(beside)  # and where they are few, a dot in the same place stays visible
+    size = max(1.5, (1.35 if beside > FEW else 1.9) * size)
     (line,) = axes.plot(
         x,
         y,
@@ -143,6 +143,7 @@ def crosses(axes: Axes, x: Array, y: Array, color: Color, beside: int) -> Line2D
         markersize=size,
         markeredgewidth=min(0.22 * size, 0.7),
         color=color.light,
+        zorder=1.9 if beside <= FEW else 2.1,
         rasterized=len(x) > RASTERIZE_ABOVE,
     )
     return line

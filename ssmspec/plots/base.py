@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from matplotlib.figure import Figure
+
 from ssmspec.layer_view import LayerView
-from ssmspec.plots.style import Drawing
 
 Drawn = TypeVar("Drawn")
 """What is drawn; which type it is `Kind.subject` says."""
@@ -66,7 +67,7 @@ class Kind(Generic[Drawn]):
     title: str
     summary: str
     subject: Subject
-    draw: Callable[[Drawn, PlotOptions], Drawing]
+    draw: Callable[[Drawn, PlotOptions], Figure]
     compares: bool = False
     kernels: bool = False
 

@@ -21,7 +21,7 @@ from ssmspec.trajectory import LayerPaths, Trajectory
 
 HEIGHT = 1.75
 """Inches of one cell."""
-MOST_PATHS = 400
+MOST_PATHS = 250
 """Paths drawn of one layer (heuristic: more cover one another)."""
 MOST_STEPS = 200
 """Points of one path (heuristic)."""
@@ -110,10 +110,10 @@ def _moved(layer: Paths) -> str:
     shift = shift[np.isfinite(shift)]
     parts = []
     if factor.size:
-        parts.append(f"median move: decay × {np.exp(np.median(factor)):.3g}")
+        parts.append(f"decay × {np.exp(np.median(factor)):.3g}")
     if layer.oscillates and shift.size:
         parts.append(f"{np.median(shift) / (2 * np.pi):.2g} cycles/sample")
-    return ", ".join(parts)
+    return f"median: {', '.join(parts)}" if parts else ""
 
 
 def _drawing(layer: Paths, steps: Floats) -> Callable[[Sheet], None]:
@@ -147,30 +147,28 @@ def _drawing(layer: Paths, steps: Floats) -> Callable[[Sheet], None]:
 
 def _draw_paths(axes: Axes, x: Floats, y: Floats, *, mark_start: bool) -> None:
     times, count = x.shape
-    if times > 1:
-        ends = np.stack(
-            [np.stack([x[:-1], y[:-1]], axis=-1), np.stack([x[1:], y[1:]], axis=-1)], axis=2
-        )
-        segments = ends.reshape(-1, 2, 2)
-        age = np.repeat(np.arange(1, times) / (times - 1), count)
-        drawn = np.isfinite(segments).all(axis=(1, 2))
-        axes.add_collection(
-            LineCollection(
-                list(segments[drawn]), array=age[drawn], cmap=FADED, linewidths=0.6,
-                rasterized=int(drawn.sum()) > RASTERIZE_ABOVE, clim=(0.0, 1.0),
-            )
-        )  # fmt: skip
-    size = 1.6 if count > 100 else 2.4
+    size = 1.7 if count > 100 else 2.4
     if mark_start:
         axes.plot(
             x[0], y[0], linestyle="none", marker="o", markersize=size, markerfacecolor="none",
-            markeredgecolor=MUTED.light, markeredgewidth=0.35,
+            markeredgecolor=MUTED.light, markeredgewidth=0.3,
         )  # fmt: skip
-    if times > 1:
-        axes.plot(
-            x[-1], y[-1], linestyle="none", marker="o", markersize=0.8 * size,
-            markeredgewidth=0.0, color=INK.light,
-        )  # fmt: skip
+    if times == 1:
+        return
+    places = np.stack([x, y], axis=-1)
+    segments = np.stack([places[:-1], places[1:]], axis=2).reshape(-1, 2, 2)
+    age = np.repeat(np.arange(1, times) / (times - 1), count)
+    drawn = np.isfinite(segments).all(axis=(1, 2))
+    axes.add_collection(
+        LineCollection(
+            list(segments[drawn]), array=age[drawn], cmap=FADED, linewidths=0.9, zorder=2.5,
+            rasterized=int(drawn.sum()) > RASTERIZE_ABOVE, clim=(0.0, 1.0),
+        )
+    )  # fmt: skip
+    axes.plot(
+        x[-1], y[-1], linestyle="none", marker="o", markersize=0.7 * size, zorder=2.6,
+        markeredgewidth=0.0, color=INK.light,
+    )  # fmt: skip
 
 
 KIND = Kind(

@@ -68,10 +68,11 @@ def _rule(discretization: str) -> str:
 
 
 def length_note(report: Report) -> str:
-    """`L = 1024 (given)`, or that it is not known."""
+    """`L = 1024 (given)`, that it is what the file says, or that it is not known."""
     if report.sequence_length is None:
         return "L not given"
-    return f"L = {report.sequence_length} (given)"
+    found = report.reading is not None and report.reading.seq_len is None
+    return f"L = {report.sequence_length} ({'from the file' if found else 'given'})"
 
 
 def file_line(report: Report) -> str:
