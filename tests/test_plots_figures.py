@@ -294,9 +294,9 @@ def test_nothing_overlaps_or_leaves_the_page():
     views = [view(lin(name="layers.0"), length=512), siso_view(seed=1), mimo_view(seed=2)]
     for kind, figure in every_kind(lambda: iter(views)).items():
         assert collisions(figure) == [], kind
-    one = siso_view(row_stride=16, sample_rate=44100.0)
-    for kind in OF_LAYERS:
-        assert collisions(kind.draw(iter([one]), PlotOptions())) == [], kind.id
+    rated = siso_view(row_stride=16, sample_rate=44100.0)
+    for kind in ("poles", "coverage", "kernels"):
+        assert collisions(draw(kind, rated)) == [], kind
     for one in (*views, view(real(), 4096), siso_view(row_stride=32, length=1024)):
         assert collisions(layer_panel(one)) == []
 
