@@ -98,10 +98,42 @@ def presets(_: str) -> str:
     return table(("preset", *keys), rows)
 
 
+PICTURES = {
+    "step_size": ("sweep", "What dt does: the step sizes of a sample scaled from 1/16 to 16"),
+    "stability": ("poles", "Poles on the unit disk, and its rim unrolled: decay against frequency"),
+    "aliasing": ("figure3", "Poles at three step sizes; crosses pass Nyquist and are folded back"),
+    "coverage": ("coverage", "What two S5 layers reach of the band, and what they do not"),
+    "distribution": ("coverage", ""),
+    "memory": ("timescales", "Time constants of a Mamba model by octave, L marked"),
+    "entanglement": ("entanglement", "Lines are entanglement: one knob moves decay and frequency"),
+    "initialization": ("trajectory", "Where poles go in training, from their initialization on"),
+    "kernel_response": (
+        "response",
+        "Gain over frequency of a model trained on sequential CIFAR-10 (FedeArang/s4 9381698)",
+    ),
+    "kernel_energy": (
+        "kernels",
+        "Kernels of the same model and their energy by lag: local, with a comb at the image's rows",
+    ),
+    "kernel_hankel": ("response", ""),
+    "kernel_redundancy": ("poles", ""),
+}
+"""A figure and its caption for each topic of metrics; without a caption it was shown before."""
+
+
+def picture(topic: str) -> str:
+    """The figure of a topic, or a link to it."""
+    name, caption = PICTURES[topic]
+    image = f"figures/{name}.png"
+    return f"![{caption}]({image})\n\n*{caption}.*\n" if caption else f"[Picture]({image}).\n"
+
+
 def metrics(_: str) -> str:
-    """One section a metric."""
-    sections = []
+    """One section a metric, after the picture of its topic."""
+    sections: list[str] = []
+    topic = ""
     for m in METRICS.values():
+        before, topic = topic, m.measure.__module__.rpartition(".")[2]
         needs = ", ".join(need.label for need in m.needs) or "nothing more than finite poles"
         healthier = {"higher": "higher is healthier", "lower": "lower is healthier"}.get(
             m.direction.value, "neither direction is healthier"
@@ -111,6 +143,8 @@ def metrics(_: str) -> str:
             f"- Definition: {m.formula}\n- Unit: {m.unit}; {healthier}\n- Needs: {needs}\n"
             f"- Model: {m.aggregate.value}\n"
         )
+        if topic != before:
+            sections.append(picture(topic))
     return "\n".join(sections)
 
 
