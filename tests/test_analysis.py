@@ -133,7 +133,9 @@ def test_every_shared_file_is_measured_or_skipped_with_a_reason(shared):
     files = [path for path in sorted(shared.iterdir()) if path.suffix != ".md"]
     assert len(files) >= 8
     for path in files:
-        report = ssmspec.analyze(path)
+        # Peak gains of 16 MIMO layers take a second each; six of them are enough here.
+        layers = "down_ssms.*" if path.name.startswith("attenuate") else None
+        report = ssmspec.analyze(path, layers=layers)
         assert report.layers or report.skipped, path.name
         assert all(entry.reason for entry in report.skipped)
 
