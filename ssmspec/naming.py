@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -30,6 +29,8 @@ def matches(name: str, glob: str) -> bool:
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A clause naming the nearest valid name, or all of them when none is near."""
+    import difflib  # noqa: PLC0415 - for mistakes only
+
     options = sorted(valid)
     near = difflib.get_close_matches(name, options, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(options)}"

@@ -1,10 +1,15 @@
 """What must not be loaded: torch and its like are for the commands that need them."""
 
+import inspect
+import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from ssmspec.cli import COMMANDS, SUMMARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "scipy", "matplotlib", "pandas", "control")
@@ -44,3 +49,25 @@ def test_help_loads_not_even_numpy():
 
 def test_the_library_loads_nothing_heavy():
     assert loaded_by("import ssmspec; ssmspec.analyze; ssmspec.read_spectra").isdisjoint(HEAVY)
+
+
+def test_no_command_loads_numpy_for_its_help():
+    for name in COMMANDS:
+        assert loaded_by(command(name, "--help")).isdisjoint((*HEAVY, "numpy"))
+
+
+def test_the_summaries_of_help_are_those_of_the_commands():
+    assert list(SUMMARIES) == list(COMMANDS)
+    for name, module in COMMANDS.items():
+        said = inspect.getdoc(import_module(module).command).split("\n\n")[0]
+        assert SUMMARIES[name] == " ".join(said.split())
+
+
+def test_completion_knows_the_options():
+    asked = {"COMP_WORDS": "ssmspec check --pre", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ssmspec"],
+        env=os.environ | asked | {"_SSMSPEC_COMPLETE": "complete_bash"},
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert "--preset" in done.stdout

@@ -6,7 +6,6 @@ only; a tensor's bytes are read when `Checkpoint.read` or `Checkpoint.load` asks
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -97,6 +96,8 @@ class Checkpoint(ABC):
         try:
             return self.tensors[name]
         except KeyError:
+            import difflib  # noqa: PLC0415 - for mistakes only
+
             near = difflib.get_close_matches(name, islice(self.tensors, 2000), n=1)
             hint = f"did you mean {printable(near[0])}?" if near else "look at the names it holds"
             raise CheckpointError(

@@ -22,6 +22,9 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to 1 unless the user set them: batches of small matrices gain nothing from BLAS threads, and
 on a busy machine those wait for one another ten times longer than they compute."""
 
+COMPLETION = "_SSMSPEC_COMPLETE"
+"""Set where a shell asks for completions, which need every command's options."""
+
 USES_TORCH = ("train", "evaluate")
 """Commands whose matrices are large, and whose library takes its threads from those variables."""
 
@@ -45,12 +48,26 @@ COMMANDS = {
 }
 """Name -> the module whose `command` it is, in the order of `--help`."""
 
+SUMMARIES = {
+    "analyze": "Measure frequency coverage, aliasing, memory and entanglement, layer by layer.",
+    "check": "Judge checkpoints: exit 0 when all pass, 1 when one fails, 2 when it cannot be told.",
+    "compare": "Set two models side by side: metrics, poles that moved, tensors that changed.",
+    "reinit": "Write the poles of an initialization scheme into a checkpoint of your own.",
+    "plot": "Draw poles, coverage, entanglement, time constants, kernels, a sweep or a training.",
+    "train": "Train a model from an initialization scheme, and watch its spectrum move.",
+    "evaluate": "Test a trained model; also at a lower rate, or with short kernels.",
+    "list": "List families, metrics, rules, presets, schemes, formats, plots or tasks.",
+    "explain": "Explain a rule, a metric, a scheme, a family, a preset or a task.",
+}
+"""Their first lines, so that `ssmspec --help` need not load the commands themselves."""
+
 
 def build(arguments: Sequence[str] = ()) -> typer.Typer:
     """The application.
 
     Args:
-        arguments: a command line; where it begins with a command, only that one is loaded.
+        arguments: a command line; where it begins with a command, only that one is loaded, and
+            where it names none, none is.
     """
     app = typer.Typer(
         name="ssmspec",
@@ -67,11 +84,19 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     ) -> None:
         """Read a state-space model's poles and say what it can and cannot hear."""
 
-    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    wanted = COMMANDS.keys() & set(arguments[:1]) or COMMANDS.keys()
+    listed_only = not COMMANDS.keys() & set(arguments) and COMPLETION not in os.environ
     for name, module in COMMANDS.items():
-        if named in (None, name):
+        if listed_only:
+            app.command(name, help=SUMMARIES[name])(_never_run)
+        elif name in wanted:
             app.command(name)(import_module(module).command)
     return app
+
+
+def _never_run() -> None:
+    """Stand in for a command where the command line names none."""
+    raise AssertionError("a command was run that the command line does not name")
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ def command(
         bool, typer.Option("--verbose", "-v", help="In text, each finding of each layer.")
     ] = False,
 ) -> None:
-    """Judge checkpoints: exit 0 when all pass, 1 when one fails, 2 when one cannot be judged."""
+    """Judge checkpoints: exit 0 when all pass, 1 when one fails, 2 when it cannot be told."""
     from ssmspec.checking import (  # noqa: PLC0415
         NOT_WRITTEN,
         check,

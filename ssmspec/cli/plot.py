@@ -112,7 +112,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Draw poles, coverage, entanglement, time constants, kernels, a sweep or a training run."""
+    """Draw poles, coverage, entanglement, time constants, kernels, a sweep or a training."""
     from ssmspec.checkpoints.atomic import atomic_output  # noqa: PLC0415 - not for --help
     from ssmspec.plots import KINDS, PlotOptions, Subject  # noqa: PLC0415
     from ssmspec.plots.export import require_dpi, require_suffix, to_bytes  # noqa: PLC0415

@@ -166,8 +166,8 @@ def _rise(cumulative: Floats, stride: int, rows: float) -> float:
     length = cumulative.size - 1
     start = math.ceil(rows * stride)
     middles = np.arange(stride, length + REACH, stride)
-    begins = np.clip(middles - REACH, start, length)
-    ends = np.clip(middles + REACH + 1, start, length)
+    begins = np.minimum(np.maximum(middles - REACH, start), length)
+    ends = np.minimum(np.maximum(middles + REACH + 1, start), length)
     lags = int((ends - begins).sum())
     everywhere = float(cumulative[-1] - cumulative[start]) / (length - start)
     on_teeth = float((cumulative[ends] - cumulative[begins]).sum()) / max(lags, 1)
