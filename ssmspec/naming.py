@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -51,3 +52,8 @@ def printable(name: str) -> str:
     if "::" in name or "##[" in name:
         return _LOG_COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", name)
     return name
+
+
+def shown(path: os.PathLike[str] | str) -> str:
+    """A path as it may be shown."""
+    return printable(os.fspath(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ssmspec.errors import CheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import shown
 from ssmspec.report import (
     SCHEMA_VERSION,
     CheckpointSummary,
@@ -109,13 +109,13 @@ def _head(path: Path) -> bytes:
 def _parse(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{_shown(path)} is too large to be a saved report")
+            raise CheckpointError(f"{shown(path)} is too large to be a saved report")
         return json.loads(path.read_bytes(), parse_constant=_refuse)
     except OSError as error:
-        raise CheckpointError(f"{_shown(path)}: {error.strerror}") from None
+        raise CheckpointError(f"{shown(path)}: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise CheckpointError(
-            f"{_shown(path)} is not a whole JSON report; write it again with --format json"
+            f"{shown(path)} is not a whole JSON report; write it again with --format json"
         ) from None
 
 
@@ -130,14 +130,14 @@ def _understood_as(
     if version != SCHEMA_VERSION:
         found = f"schema version {version}" if isinstance(version, int) else "no schema version"
         raise CheckpointError(
-            f"{_shown(path)} has {found[:40]}, and this program reads reports of version "
+            f"{shown(path)} has {found[:40]}, and this program reads reports of version "
             f"{SCHEMA_VERSION}; write it again with --format json"
         )
     try:
         return read(path, content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise CheckpointError(
-            f"{_shown(path)} is JSON, but not the report of an analysis; write one with "
+            f"{shown(path)} is JSON, but not the report of an analysis; write one with "
             f"ssmspec analyze --format json"
         ) from None
 
@@ -244,7 +244,3 @@ def _optional(read: Callable[[Any], Value], value: Any) -> Value | None:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path))

@@ -12,7 +12,7 @@ from ssmspec._version import __version__
 from ssmspec.check_report import COULD_NOT_JUDGE, CheckRun, JudgedFinding, Status
 from ssmspec.checkpoints.atomic import atomic_output
 from ssmspec.errors import UsageError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 from ssmspec.report import Finding, Report
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.regression import REG001
@@ -39,13 +39,12 @@ def read_baseline(path: Path) -> SavedRun:
     """
     if not path.exists():
         raise UsageError(
-            f"the baseline {_shown(path)} does not exist; write one with --write-baseline"
+            f"the baseline {shown(path)} does not exist; write one with --write-baseline"
         )
     run = load_run(path)
     if not run.reports:
         raise UsageError(
-            f"the baseline {_shown(path)} holds no measurement; write it again with "
-            f"--write-baseline"
+            f"the baseline {shown(path)} holds no measurement; write it again with --write-baseline"
         )
     return run
 
@@ -74,7 +73,7 @@ def matched(runs: Sequence[SavedRun], paths: Sequence[str]) -> tuple[tuple[Earli
         ]
         if not hits:
             raise UsageError(
-                f"the baseline {_shown(run.path)} holds {_held(run)}, none of which is checked; "
+                f"the baseline {shown(run.path)} holds {_held(run)}, none of which is checked; "
                 f"give the same paths, or write a baseline of these with --write-baseline"
             )
         for place, earlier in hits:
@@ -82,7 +81,7 @@ def matched(runs: Sequence[SavedRun], paths: Sequence[str]) -> tuple[tuple[Earli
     if runs:
         for path, earlier_ones in zip(paths, found, strict=True):
             if not earlier_ones:
-                held = "; ".join(f"{_shown(run.path)} holds {_held(run)}" for run in runs[:SHOWN])
+                held = "; ".join(f"{shown(run.path)} holds {_held(run)}" for run in runs[:SHOWN])
                 raise UsageError(
                     f"no baseline holds {printable(path)}: {held}; write it into one with "
                     f"--write-baseline"
@@ -137,7 +136,7 @@ def remarks(report: Report, earlier: Sequence[Earlier], preset: str) -> Iterator
     layer, whatever they were measured at. Metrics are not (see `regression`).
     """
     for each in earlier:
-        name, then = _shown(each.run.path), each.report
+        name, then = shown(each.run.path), each.report
         if then.checkpoint.fingerprint and (
             then.checkpoint.fingerprint == report.checkpoint.fingerprint
         ):
@@ -199,7 +198,7 @@ def write_baseline(
     """
     if run.exit_code == COULD_NOT_JUDGE:
         raise UsageError(
-            f"no baseline was written to {_shown(path)}, because not every checkpoint could be "
+            f"no baseline was written to {shown(path)}, because not every checkpoint could be "
             f"judged"
         )
     text = json.dumps(unfiltered(run).to_dict(), indent=2, allow_nan=False) + "\n"
@@ -217,7 +216,3 @@ def length_of(report: Report) -> str:
     """At which sequence length it was measured, in words."""
     length = report.sequence_length
     return "no known sequence length" if length is None else f"L = {length:,}"
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path))

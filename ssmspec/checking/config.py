@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ssmspec.checking.selection import Selection, codes_in
 from ssmspec.errors import UsageError
-from ssmspec.naming import did_you_mean, printable
+from ssmspec.naming import did_you_mean, printable, shown
 from ssmspec.reading import Reading
 from ssmspec.report import Level
 from ssmspec.rules.book import Override, RuleBook
@@ -94,12 +94,12 @@ def read_config(path: Path) -> Config:
     if path.name == PROJECT_NAME:
         own = _own_table(table)
         if own is None:
-            raise UsageError(f"{_shown(path)} has no [tool.ssmspec] table; add one")
+            raise UsageError(f"{shown(path)} has no [tool.ssmspec] table; add one")
         table = own
     try:
         return _understood(path, table)
     except UsageError as error:
-        raise UsageError(f"{_shown(path)}: {error}") from None
+        raise UsageError(f"{shown(path)}: {error}") from None
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:
@@ -107,12 +107,12 @@ def _parsed(path: Path) -> Mapping[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
-            f"{_shown(path)}: {error.strerror}; give a configuration with --config"
+            f"{shown(path)}: {error.strerror}; give a configuration with --config"
         ) from None
     except (ValueError, RecursionError) as error:
         cause = printable(" ".join(str(error).split()))
         raise UsageError(
-            f"{_shown(path)} is no valid TOML ({cause}); mend it, or give another configuration "
+            f"{shown(path)} is no valid TOML ({cause}); mend it, or give another configuration "
             f"with --config"
         ) from None
 
@@ -224,7 +224,3 @@ def _number(table: Mapping[str, Any], key: str, kind: type) -> Any:
         return kind(value)
     except OverflowError:
         raise UsageError(f"{key} is too large for a number") from None
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path))

@@ -19,9 +19,10 @@ from ssmspec.checkpoints import (
     torch_zip,
 )
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
-from ssmspec.checkpoints.files import read_head, shown, status
+from ssmspec.checkpoints.files import read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import CheckpointError
+from ssmspec.naming import shown
 from ssmspec.registry import Registry
 
 __all__ = ["CONTAINERS", "Checkpoint", "Container", "TensorInfo", "open_checkpoint"]

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ssmspec.errors import UsageError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 _UNLINKABLE = {
     errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK,
@@ -39,7 +39,7 @@ def require_output(path: Path, *, force: bool, inputs: Iterable[Path] = ()) -> N
     if os.path.lexists(path):
         here = _status(path)
         if here and not stat.S_ISREG(here.st_mode):
-            raise UsageError(f"{_shown(path)} is no regular file; choose another name")
+            raise UsageError(f"{shown(path)} is no regular file; choose another name")
         if not force:
             raise _exists(path)
 
@@ -128,7 +128,7 @@ def _cleaned_up(path: Path, temporary: Path) -> Iterator[None]:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise _exists(path) from None
         cause = printable(error.strerror or str(error))
-        raise UsageError(f"{_shown(path)} cannot be written: {cause}") from None
+        raise UsageError(f"{shown(path)} cannot be written: {cause}") from None
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -159,11 +159,11 @@ def _refuse_inputs(path: Path, inputs: Iterable[Path]) -> None:
         there = _status(source)
         if there and os.path.samestat(here, there):
             raise UsageError(
-                f"{_shown(path)} is the input itself, which is never changed; choose another output"
+                f"{shown(path)} is the input itself, which is never changed; choose another output"
             )
         if folder and folder in {*source.resolve().parents, *_folders(source)}:
             raise UsageError(
-                f"{_shown(path)} contains the input {_shown(source.name)}, which is never "
+                f"{shown(path)} contains the input {shown(source.name)}, which is never "
                 f"changed; choose another output"
             )
 
@@ -184,24 +184,24 @@ def _folders(source: Path) -> tuple[Path, ...]:
 
 def _require_folder(path: Path) -> None:
     if "\0" in str(path):
-        raise UsageError(f"{_shown(path)} is no file name")
+        raise UsageError(f"{shown(path)} is no file name")
     if path.name in ("", ".."):
-        raise UsageError(f"{_shown(path)} is a folder; add a file name")
+        raise UsageError(f"{shown(path)} is a folder; add a file name")
     if not os.path.lexists(path.parent):
-        raise UsageError(f"the folder {_shown(path.parent)} does not exist; create it first")
+        raise UsageError(f"the folder {shown(path.parent)} does not exist; create it first")
     if not path.parent.is_dir():
-        raise UsageError(f"{_shown(path.parent)} is not a folder; choose another output")
+        raise UsageError(f"{shown(path.parent)} is not a folder; choose another output")
 
 
 def _require_replaceable(path: Path, names: Collection[str]) -> None:
     if path.is_symlink() or not path.is_dir():
-        raise UsageError(f"{_shown(path)} is not a folder, but the output is; choose another name")
+        raise UsageError(f"{shown(path)} is not a folder, but the output is; choose another name")
     for file in path.rglob("*"):
         name = file.relative_to(path).as_posix()
         is_ours = name in names or any(other.startswith(f"{name}/") for other in names)
         if file.is_symlink() or not is_ours:
             raise UsageError(
-                f"{_shown(path)} holds {printable(name)}, which the output would not; remove it "
+                f"{shown(path)} holds {printable(name)}, which the output would not; remove it "
                 f"or choose another name"
             )
 
@@ -225,8 +225,4 @@ def _flush(path: Path) -> None:
 
 
 def _exists(path: Path) -> UsageError:
-    return UsageError(f"{_shown(path)} already exists; choose another name, or --force replaces it")
-
-
-def _shown(path: Path | str) -> str:
-    return printable(str(path))
+    return UsageError(f"{shown(path)} already exists; choose another name, or --force replaces it")

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints.files import read_json, shown, unreadable
+from ssmspec.checkpoints.files import read_json, unreadable
 from ssmspec.checkpoints.foreign import explain_folder
 from ssmspec.errors import CheckpointError
-from ssmspec.naming import natural_key
+from ssmspec.naming import natural_key, shown
 
 INDEX_SUFFIX = ".index.json"
 

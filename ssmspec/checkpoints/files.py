@@ -20,7 +20,7 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.errors import CheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 HEAD_BYTES = 512
 """How much of a file's beginning is looked at to recognize its format."""
@@ -29,11 +29,6 @@ _SPECIAL = {
     stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a character device", stat.S_IFBLK: "a block device",
     stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
 }  # fmt: skip
-
-
-def shown(path: Path | str) -> str:
-    """A path as messages may show it."""
-    return printable(str(path))
 
 
 def unreadable(path: Path | str, error: OSError | ValueError) -> CheckpointError:

@@ -11,7 +11,8 @@ import os
 import re
 from pathlib import Path
 
-from ssmspec.checkpoints.files import open_regular, shown, status
+from ssmspec.checkpoints.files import open_regular, status
+from ssmspec.naming import shown
 
 _CONVERT = "convert it to safetensors first"
 _UNPACK = "unpack it first"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from ssmspec.checkpoints.files import StableFile, shown
+from ssmspec.checkpoints.files import StableFile
 from ssmspec.errors import CheckpointError
+from ssmspec.naming import shown
 
 MAX_KEY = 4096
 """Longest name in bytes; a heuristic."""

@@ -24,10 +24,10 @@ import numpy as np
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo, shaped
 from ssmspec.checkpoints.dtypes import DTYPES
-from ssmspec.checkpoints.files import StableFile, shown
+from ssmspec.checkpoints.files import StableFile
 from ssmspec.checkpoints.msgpack_cursor import Cursor
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 MAX_DEPTH = 64
 """Deepest nesting of maps and lists."""

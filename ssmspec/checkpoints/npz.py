@@ -24,9 +24,9 @@ from numpy.lib import format as npy
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo, shaped
 from ssmspec.checkpoints.dtypes import DTYPES
-from ssmspec.checkpoints.files import open_regular, shown
+from ssmspec.checkpoints.files import open_regular
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 MAX_DIRECTORY_BYTES = 16 * 2**20
 """Longest zip directory that is read: some 150,000 members with ordinary names."""

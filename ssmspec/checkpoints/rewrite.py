@@ -23,11 +23,11 @@ from ssmspec.arrays import Array
 from ssmspec.checkpoints.atomic import atomic_folder, atomic_output
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
 from ssmspec.checkpoints.dtypes import dtype_named, encode
-from ssmspec.checkpoints.files import open_regular, parse_json, shown
+from ssmspec.checkpoints.files import open_regular, parse_json
 from ssmspec.checkpoints.safetensors_file import CODES, SafetensorsCheckpoint, dtype_to_code
 from ssmspec.checkpoints.sharded import ShardedCheckpoint
 from ssmspec.errors import CheckpointError, UsageError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 MAX_HEADER_BYTES = 100_000_000
 """The longest header that safetensors libraries read."""

@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo, shaped
 from ssmspec.checkpoints.dtypes import dtype_named
-from ssmspec.checkpoints.files import StableFile, parse_json, shown
+from ssmspec.checkpoints.files import StableFile, parse_json
 from ssmspec.errors import CheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 CODES: Mapping[str, str] = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8",

@@ -17,10 +17,10 @@ from typing import Any
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
-from ssmspec.checkpoints.files import read_json, shown
+from ssmspec.checkpoints.files import read_json
 from ssmspec.checkpoints.safetensors_file import SafetensorsCheckpoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 MAX_INDEX_BYTES = 64 * 2**20
 """Largest index that is read: some 500,000 tensors."""

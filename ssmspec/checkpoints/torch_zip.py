@@ -15,13 +15,12 @@ import numpy as np
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.dtypes import DTYPES, dtype_named
-from ssmspec.checkpoints.files import shown
 from ssmspec.checkpoints.pickles import Pickled, interpret
 from ssmspec.checkpoints.tensor_tree import Collected, collect
 from ssmspec.checkpoints.torch_tensors import CALLS, Storage, StoredTensor, storage_from_id
 from ssmspec.checkpoints.zip_members import ZipMembers
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 

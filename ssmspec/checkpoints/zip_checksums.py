@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ssmspec.checkpoints.files import StableFile, shown
+from ssmspec.checkpoints.files import StableFile
 from ssmspec.errors import CheckpointError
+from ssmspec.naming import shown
 
 CRC = struct.Struct("<I")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ssmspec.arrays import Array
-from ssmspec.checkpoints.files import StableFile, open_regular, shown
+from ssmspec.checkpoints.files import StableFile, open_regular
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 
 # Heuristic bound on what deflated bytes may swell to. torch stores members as they are; in an
 # archive that was packed again the pickle shrinks about 5 times and trained weights 1.1 times,

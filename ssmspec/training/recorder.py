@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
-from ssmspec.checkpoints.files import shown
+from ssmspec.naming import shown
 from ssmspec.training import metrics_file
 from ssmspec.training.monitor import SpectrumMonitor
 from ssmspec.training.run_files import (

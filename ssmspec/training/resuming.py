@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints.files import shown
 from ssmspec.errors import UsageError
+from ssmspec.naming import shown
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.loop import Loop
 from ssmspec.training.run_files import RESUME, read_config

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 from ssmspec import trajectory
 from ssmspec.checkpoints import Checkpoint, open_checkpoint
 from ssmspec.checkpoints.atomic import atomic_output
-from ssmspec.checkpoints.files import read_json, shown
+from ssmspec.checkpoints.files import read_json
 from ssmspec.checkpoints.rewrite import rewrite
 from ssmspec.errors import CheckpointError, UsageError
-from ssmspec.naming import printable
+from ssmspec.naming import printable, shown
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.settings import to_config
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from ssmspec.checkpoints.files import shown
 from ssmspec.errors import UsageError
+from ssmspec.naming import shown
 from ssmspec.training.assembly import assemble, note_of
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of

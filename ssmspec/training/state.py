@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from ssmspec.checkpoints.atomic import atomic_output
-from ssmspec.checkpoints.files import shown
 from ssmspec.errors import CheckpointError, UsageError
+from ssmspec.naming import shown
 from ssmspec.training.outcome import Row
 
 FORMAT = 1

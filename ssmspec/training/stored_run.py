@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ssmspec.analysis import layer_views
-from ssmspec.checkpoints.files import shown
 from ssmspec.errors import UsageError
 from ssmspec.evaluation_report import Scores, Which
 from ssmspec.layer_view import LayerView
+from ssmspec.naming import shown
 from ssmspec.report import Measured, NotApplicable
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
