@@ -182,7 +182,7 @@ def trained(experiment: Experiment, scheme: str, knob: float, steps: int, lr: fl
     import torch
 
     from ssmspec.training.config import Freeze, ModelConfig
-    from ssmspec.training.initialize import new_layer
+    from ssmspec.training.model.initialize import new_layer
 
     if scheme == "dfout":
         options = SchemeOptions(xi_min=knob, xi_max=knob)

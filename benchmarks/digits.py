@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from ssmspec import analyze, compare
-from ssmspec.comparison_report import PolesMoved
-from ssmspec.report import Measured, Report
+from ssmspec.results.comparison import PolesMoved
+from ssmspec.results.report import Measured, Report
 from ssmspec.training import TrainConfig, train
 from ssmspec.training.config import InputGain, ModelConfig, Norm
 

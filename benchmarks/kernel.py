@@ -23,7 +23,7 @@ from direct import direct_kernel, peak_megabytes
 from torch import Tensor
 
 from ssmspec.schemes import SCHEMES
-from ssmspec.training.vandermonde import KernelFunction, vandermonde_kernel
+from ssmspec.training.model.kernel import KernelFunction, vandermonde_kernel
 
 FORMS: dict[str, KernelFunction] = {"fast": vandermonde_kernel, "direct": direct_kernel}
 CHECKED = 4

@@ -23,7 +23,7 @@ from ssmspec.kernel import LayerKernel, discretized_input
 from ssmspec.metrics import METRICS, Context
 from ssmspec.metrics.base import KERNEL
 from ssmspec.reading import Discretization
-from ssmspec.report import Measured
+from ssmspec.results.report import Measured
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 STRIDE = 32

@@ -20,10 +20,10 @@ import torch
 from direct import direct_kernel, peak_megabytes
 
 from ssmspec.training.config import ModelConfig
-from ssmspec.training.layers import DiagonalLayer
-from ssmspec.training.model import SequenceModel, build_model
+from ssmspec.training.model.kernel import KernelFunction, vandermonde_kernel
+from ssmspec.training.model.layers import DiagonalLayer
+from ssmspec.training.model.stack import SequenceModel, build_model
 from ssmspec.training.tasks.base import Batch, Data, Target
-from ssmspec.training.vandermonde import KernelFunction, vandermonde_kernel
 
 FORMS: dict[str, KernelFunction] = {"fast": vandermonde_kernel, "direct": direct_kernel}
 CLASSES = 10

@@ -20,7 +20,7 @@ WIDTH = 80
 os.environ |= {"TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
 os.chdir(ROOT)
 
-from ssmspec.analysis import analyze  # noqa: E402 - after the width is set
+from ssmspec.analysis.report import analyze  # noqa: E402 - after the width is set
 from ssmspec.cli import run  # noqa: E402
 from ssmspec.families import FAMILIES  # noqa: E402
 from ssmspec.metrics import METRICS  # noqa: E402

@@ -16,24 +16,25 @@ from typing import TYPE_CHECKING, Any
 from ssmspec._version import __version__
 
 if TYPE_CHECKING:
-    from ssmspec.against_report import SchemeComparison
-    from ssmspec.analysis import analyze, read_spectra
-    from ssmspec.check_report import CheckRun
+    from ssmspec.analysis.against import against
+    from ssmspec.analysis.comparison import compare
+    from ssmspec.analysis.report import analyze, read_spectra
+    from ssmspec.analysis.sweep import sweep
     from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
-    from ssmspec.comparison import against, compare
-    from ssmspec.comparison_report import Comparison
     from ssmspec.errors import SsmspecError
+    from ssmspec.live.monitor import SpectrumMonitor
     from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
-    from ssmspec.reinit_report import Reinitialization
     from ssmspec.reinitialization import reinit
-    from ssmspec.report import Report
+    from ssmspec.results.against import SchemeComparison
+    from ssmspec.results.check import CheckRun
+    from ssmspec.results.comparison import Comparison
+    from ssmspec.results.reinit import Reinitialization
+    from ssmspec.results.report import Report
+    from ssmspec.results.sweep import Sweep
     from ssmspec.schemes import SchemeOptions
-    from ssmspec.sensitivity import sweep
-    from ssmspec.sensitivity_report import Sweep
     from ssmspec.spectrum import LayerSpectrum
     from ssmspec.training import TrainConfig, train
-    from ssmspec.training.monitor import SpectrumMonitor
 
 __all__ = [
     "CheckRun",
@@ -65,13 +66,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analyze": "ssmspec.analysis",
-    "read_spectra": "ssmspec.analysis",
+    "analyze": "ssmspec.analysis.report",
+    "read_spectra": "ssmspec.analysis.report",
     "check": "ssmspec.checking",
-    "CheckRun": "ssmspec.check_report",
-    "against": "ssmspec.comparison",
-    "compare": "ssmspec.comparison",
-    "sweep": "ssmspec.sensitivity",
+    "CheckRun": "ssmspec.results.check",
+    "against": "ssmspec.analysis.against",
+    "compare": "ssmspec.analysis.comparison",
+    "sweep": "ssmspec.analysis.sweep",
     "Checkpoint": "ssmspec.checkpoints",
     "open_checkpoint": "ssmspec.checkpoints",
     "SsmspecError": "ssmspec.errors",
@@ -79,15 +80,15 @@ _HOMES = {
     "DtTransform": "ssmspec.reading",
     "LayerRate": "ssmspec.reading",
     "Reading": "ssmspec.reading",
-    "Report": "ssmspec.report",
+    "Report": "ssmspec.results.report",
     "reinit": "ssmspec.reinitialization",
-    "Reinitialization": "ssmspec.reinit_report",
+    "Reinitialization": "ssmspec.results.reinit",
     "SchemeOptions": "ssmspec.schemes",
-    "Comparison": "ssmspec.comparison_report",
-    "SchemeComparison": "ssmspec.against_report",
-    "Sweep": "ssmspec.sensitivity_report",
+    "Comparison": "ssmspec.results.comparison",
+    "SchemeComparison": "ssmspec.results.against",
+    "Sweep": "ssmspec.results.sweep",
     "LayerSpectrum": "ssmspec.spectrum",
-    "SpectrumMonitor": "ssmspec.training.monitor",
+    "SpectrumMonitor": "ssmspec.live.monitor",
     "TrainConfig": "ssmspec.training",
     "train": "ssmspec.training",
 }

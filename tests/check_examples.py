@@ -1,9 +1,9 @@
 """Checks made by hand, for the tests of their formats."""
 
 import ssmspec
-from ssmspec.check_report import CheckedFile, CheckRun, JudgedFinding, Status
 from ssmspec.metrics import METRICS as TABLE
-from ssmspec.report import (
+from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
+from ssmspec.results.report import (
     CheckpointSummary,
     Finding,
     LayerReport,

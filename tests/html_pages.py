@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from ssmspec.report import (
+from ssmspec.results.report import (
     CheckpointSummary,
     Finding,
     LayerReport,

@@ -7,7 +7,7 @@ import numpy as np
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
 from ssmspec.metrics import METRICS, Context
 from ssmspec.reading import Discretization
-from ssmspec.report import Measured, NotApplicable
+from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 

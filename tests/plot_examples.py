@@ -7,9 +7,9 @@ from kernel_examples import random_mimo, random_siso
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from ssmspec.layer_view import LayerView
 from ssmspec.plots.style import styled
 from ssmspec.reading import Discretization
+from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 

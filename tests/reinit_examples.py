@@ -9,7 +9,7 @@ import ssmspec
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.choices import CPolicy
 from ssmspec.reading import Reading
-from ssmspec.reinitialization import plan as planning
+from ssmspec.reinitialization import changes as planning
 from ssmspec.schemes import SCHEMES
 from tests.families_examples import EXAMPLES as DIAGONAL
 from tests.families_examples_selective import EXAMPLES as SELECTIVE

@@ -130,7 +130,7 @@ def test_a_crash_of_an_extension_is_never_a_verdict(capsys, monkeypatch, what, o
 
 @pytest.mark.parametrize("broken", [MemoryError(), OSError(5, "disk"), RecursionError()])
 def test_what_goes_wrong_with_one_file_does_not_stop_the_next(monkeypatch, capsys, broken):
-    from ssmspec.checking import run as gate
+    from ssmspec.checking import gate
 
     def analyze(source, *arguments, **options):
         if str(source) == WARNING:
@@ -244,7 +244,7 @@ def refused(capsys, *arguments):
 
 
 def test_outputs_are_refused_before_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ssmspec.checking.run.analyze", None)  # whoever measures, crashes
+    monkeypatch.setattr("ssmspec.checking.gate.analyze", None)  # whoever measures, crashes
     copy = tmp_path / "model.safetensors"
     copy.write_bytes(Path(GOOD).read_bytes())
     (tmp_path / "there.json").write_text("mine")
@@ -260,7 +260,7 @@ def test_outputs_are_refused_before_work(tmp_path, capsys, monkeypatch):
 
 
 def test_a_format_that_crashes_leaves_no_file(monkeypatch, capsys):
-    from ssmspec.writers.checks import CHECK_WRITERS
+    from ssmspec.writers.check import CHECK_WRITERS
 
     def broken(*_):
         raise ZeroDivisionError("surprise")

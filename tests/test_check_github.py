@@ -7,14 +7,14 @@ import check_examples as made
 import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 
-from ssmspec.check_report import Status
 from ssmspec.naming import printable
-from ssmspec.report import Level
+from ssmspec.results.check import Status
+from ssmspec.results.report import Level
 from ssmspec.rules import RULES
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.check_markdown import cut
-from ssmspec.writers.checks import CHECK_WRITERS
-from ssmspec.writers.github import SHOWN, data, step_summary, value
+from ssmspec.writers.check import CHECK_WRITERS
+from ssmspec.writers.check.github import SHOWN, data, step_summary, value
+from ssmspec.writers.check.markdown import cut
 
 REGISTERED = {
     "add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group", "notice",

@@ -7,12 +7,12 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from markdown_it import MarkdownIt
 
-from ssmspec.check_report import Status
-from ssmspec.report import Level
+from ssmspec.results.check import Status
+from ssmspec.results.report import Level
 from ssmspec.writers import Page
-from ssmspec.writers.blocks import Block, fitted
-from ssmspec.writers.check_markdown import ROOM, cut, render
-from ssmspec.writers.markdown_parts import clipped, code, prose
+from ssmspec.writers.check.markdown import ROOM, cut, render
+from ssmspec.writers.parts.blocks import Block, fitted
+from ssmspec.writers.parts.markdown import clipped, code, prose
 
 TAGS = {
     "h2", "h3", "p", "strong", "code", "ul", "li", "details", "summary",

@@ -12,15 +12,15 @@ from test_check_baseline import HEALTHY, saved
 
 import ssmspec
 from ssmspec._version import __version__
-from ssmspec.check_report import WHOLE_MODEL
 from ssmspec.checking import regression
 from ssmspec.checking.baseline import Earlier
 from ssmspec.checking.regression import Allowance, parse_allowance
 from ssmspec.cli import run
 from ssmspec.errors import UsageError
 from ssmspec.metrics import METRICS
-from ssmspec.report import Direction, Level, Measured, NotApplicable
-from ssmspec.saved_report import SavedRun
+from ssmspec.results.check import WHOLE_MODEL
+from ssmspec.results.report import Direction, Level, Measured, NotApplicable
+from ssmspec.results.saved import SavedRun
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +209,7 @@ def test_layers_count_where_their_names_match(capsys):
 def test_what_cannot_be_compared_is_refused_before_work(monkeypatch, capsys, text, says):
     model = saved("model.safetensors")
     ssmspec.check(model, baseline_output="base.json")
-    monkeypatch.setattr("ssmspec.checking.run.analyze", None)
+    monkeypatch.setattr("ssmspec.checking.gate.analyze", None)
     assert run(["check", model, "--baseline", "base.json", "--max-regression", text]) == 2
     out, err = capsys.readouterr()
     assert out == ""

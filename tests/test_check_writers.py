@@ -7,12 +7,12 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from rich.cells import cell_len
 
-from ssmspec.check_report import WHOLE_MODEL, Status
-from ssmspec.report import Level
+from ssmspec.results.check import WHOLE_MODEL, Status
+from ssmspec.results.report import Level
 from ssmspec.writers import Page
-from ssmspec.writers.check_words import ground_rules, groups
-from ssmspec.writers.checks import CHECK_WRITERS
-from ssmspec.writers.finding_groups import by_rule
+from ssmspec.writers.check import CHECK_WRITERS
+from ssmspec.writers.check.words import ground_rules, groups
+from ssmspec.writers.parts.finding_groups import by_rule
 
 SAMPLES = (
     "sample_checkpoints/s4d_lin.safetensors",

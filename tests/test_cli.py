@@ -124,7 +124,7 @@ def test_an_internal_error_is_exit_two_and_debug_shows_the_trace(capsys, monkeyp
     def broken(*_, **__):
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr("ssmspec.analysis.analyze", broken)
+    monkeypatch.setattr("ssmspec.analysis.report.analyze", broken)
     assert "internal error: ZeroDivisionError: surprise" in fails(capsys, "analyze", LIN)
     assert run(["analyze", LIN, "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err

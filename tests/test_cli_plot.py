@@ -9,7 +9,7 @@ from plot_examples import parsed
 
 from ssmspec.cli import run
 from ssmspec.plots import KINDS
-from ssmspec.trajectory import FILE_NAME, LayerPaths, Trajectory, save_trajectory
+from ssmspec.results.trajectory import FILE_NAME, LayerPaths, Trajectory, save_trajectory
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_checkpoints"
 LIN = str(SAMPLES / "s4d_lin.safetensors")

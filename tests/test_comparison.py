@@ -8,10 +8,10 @@ from comparison_examples import half_width, mamba2, s4d
 from safetensors.numpy import save_file
 
 import ssmspec
-from ssmspec.comparison.names import match_names
-from ssmspec.comparison_report import Change, PolesMoved, SideKind
+from ssmspec.analysis.matching import match_names
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
-from ssmspec.report import Measured, NotApplicable
+from ssmspec.results.comparison import Change, PolesMoved, SideKind
+from ssmspec.results.report import Measured, NotApplicable
 
 
 def only(sequence):

@@ -7,11 +7,11 @@ from comparison_examples import s4d
 from numpy.testing import assert_allclose
 
 import ssmspec
-from ssmspec.against_report import Contrast, Movement
-from ssmspec.comparison.scheme import _reference, _stored_modes
+from ssmspec.analysis.against import _reference, _stored_modes
 from ssmspec.errors import UsageError
 from ssmspec.reading import Discretization
-from ssmspec.report import LayerReport, Measured, NotApplicable
+from ssmspec.results.against import Contrast, Movement
+from ssmspec.results.report import LayerReport, Measured, NotApplicable
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 

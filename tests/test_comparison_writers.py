@@ -9,12 +9,12 @@ from comparison_examples import mamba2, s4d
 from rich.cells import cell_len
 
 import ssmspec
-from ssmspec.comparison_report import OutcomePair
-from ssmspec.report import Measured
+from ssmspec.results.comparison import OutcomePair
+from ssmspec.results.report import Measured
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.comparison_words import count, grouped, tensors_sentence, warning
 from ssmspec.writers.comparisons import AGAINST_WRITERS, COMPARISON_WRITERS, SWEEP_WRITERS
-from ssmspec.writers.markdown_parts import bullets, code, prose, table
+from ssmspec.writers.parts.markdown import bullets, code, prose, table
 from ssmspec.writers.quantities import compact, number, shown, signed
 from ssmspec.writers.sweep_words import factor_label
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 from scipy.optimize import linear_sum_assignment
 
-from ssmspec.families import dplr
-from ssmspec.families.dplr import DiagonalLowRank, spectrum_of, unreliable
+from ssmspec.families.parts import dplr
+from ssmspec.families.parts.dplr import DiagonalLowRank, spectrum_of, unreliable
 from ssmspec.units import decay_to_half_width
 from tests.families_examples_dplr import completed, complex_normal, dense
 

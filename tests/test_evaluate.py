@@ -16,8 +16,8 @@ from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.schemes import SchemeOptions
 from ssmspec.training import ModelConfig, TrainConfig, evaluate, train
 from ssmspec.training.config import InputGain
-from ssmspec.training.decimation import decimated
 from ssmspec.training.tasks.base import Batch, Data, Target
+from ssmspec.training.tasks.decimation import decimated
 
 LENGTH, CLASSES = 24, 3
 

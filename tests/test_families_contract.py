@@ -11,7 +11,7 @@ from ssmspec.errors import LayoutError, SchemeError, SsmspecError
 from ssmspec.families import FAMILIES, FoundLayer, find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
-from ssmspec.report import Skipped
+from ssmspec.results.report import Skipped
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.families_examples import EXAMPLES as DIAGONAL
 from tests.families_examples import Example

@@ -10,7 +10,7 @@ from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.report import NotApplicable
+from ssmspec.results.report import NotApplicable
 from tests.families_examples import EXAMPLES
 
 WITH_KERNELS = [key for key in EXAMPLES if FAMILIES[key.partition("/")[0]].read_kernel]

@@ -14,7 +14,7 @@ from ssmspec.families.catalog import Catalog
 from ssmspec.families.dfout import FAMILY
 from ssmspec.kernel import LayerKernel, impulse_response
 from ssmspec.reading import Reading
-from ssmspec.report import NotApplicable
+from ssmspec.results.report import NotApplicable
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import Symmetry
 from tests.reinit_examples import saved, spectra

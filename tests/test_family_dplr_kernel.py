@@ -7,7 +7,7 @@ import pytest
 
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families import s4_dplr
+from ssmspec.families.s4_dplr import family as s4_dplr
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
 from ssmspec.reading import Reading
 from ssmspec.units import TWO_PI

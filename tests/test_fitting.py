@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ssmspec.fitting import RIDGE, fit, match, search_decay
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
 from ssmspec.reading import Discretization
+from ssmspec.reinitialization.fitting import RIDGE, fit, match, search_decay
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 

@@ -14,9 +14,9 @@ from html_pages import HOSTILE, cells, finding, layer, page, parsed, render, rep
 
 import ssmspec
 from ssmspec.reading import Reading
-from ssmspec.report import Level, Skipped
+from ssmspec.results.report import Level, Skipped
 from ssmspec.rules import RULES
-from ssmspec.writers.html_metrics import metric_table
+from ssmspec.writers.html.metrics import metric_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_checkpoints"

@@ -5,10 +5,10 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from html_pages import parsed
 
-from ssmspec.check_report import WHOLE_MODEL
-from ssmspec.report import Level
+from ssmspec.results.check import WHOLE_MODEL
+from ssmspec.results.report import Level
 from ssmspec.writers import Page
-from ssmspec.writers.checks import CHECK_WRITERS
+from ssmspec.writers.check import CHECK_WRITERS
 
 
 def page(what):
@@ -134,7 +134,7 @@ def test_the_command_names_every_option_the_run_knows():
 
 
 def test_a_run_of_many_checkpoints_shares_the_figures(monkeypatch):
-    monkeypatch.setattr("ssmspec.writers.html_page.MOST_FIGURES", 3)
+    monkeypatch.setattr("ssmspec.writers.html.page.MOST_FIGURES", 3)
     samples = [f"sample_checkpoints/{name}.safetensors" for name in ("lru", "s5")]
     tree = page(made.analyzed(*samples, seq_len=1024))
     figures = [

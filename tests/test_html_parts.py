@@ -11,11 +11,11 @@ from html_pages import cells, finding, layer, page, parsed, render
 import ssmspec
 from ssmspec.cli import run
 from ssmspec.reading import Reading
-from ssmspec.report import Level
-from ssmspec.saved_report import load_report
+from ssmspec.results.report import Level
+from ssmspec.results.saved import load_report
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.html_figures import most_telling, shared_out, spread
-from ssmspec.writers.html_strips import HEIGHT, octave_strips, power_strips
+from ssmspec.writers.html.figures import most_telling, shared_out, spread
+from ssmspec.writers.html.strips import HEIGHT, octave_strips, power_strips
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_checkpoints"
@@ -79,7 +79,7 @@ def test_a_checkpoint_that_is_gone_costs_the_figures_and_nothing_else(tmp_path):
 
 
 def test_the_worst_layers_are_drawn_and_the_rest_counted(monkeypatch):
-    monkeypatch.setattr("ssmspec.writers.html_page.MOST_FIGURES", 1)
+    monkeypatch.setattr("ssmspec.writers.html.page.MOST_FIGURES", 1)
     analyzed = ssmspec.analyze(SAMPLES / "defect_unstable_s5.safetensors", seq_len=1024)
     tree = page(analyzed)
     (drawn,) = tree.all("article", class_="layer")
@@ -173,7 +173,7 @@ def test_every_option_of_a_reading_is_on_the_command_line(tmp_path):
     import typer
 
     from ssmspec.cli.options import reading_options
-    from ssmspec.writers.html_reproduce import reading_arguments
+    from ssmspec.writers.html.commands import reading_arguments
 
     asked = Reading(
         seq_len=100, sample_rate=16000.5, row_stride=28, resample=2.0, layers="a*", family="s4d",

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from ssmspec.check_report import WHOLE_MODEL, Status
-from ssmspec.report import Level
+from ssmspec.results.check import WHOLE_MODEL, Status
+from ssmspec.results.report import Level
 from ssmspec.rules import RULES
 from ssmspec.writers import Page
-from ssmspec.writers.checks import CHECK_WRITERS
-from ssmspec.writers.junit import MOST_TESTS
+from ssmspec.writers.check import CHECK_WRITERS
+from ssmspec.writers.check.junit import MOST_TESTS
 
 XML_TEXT = re.compile("[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 """What XML 1.0 allows in a document."""

@@ -5,9 +5,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from ssmspec import analyze, open_checkpoint
-from ssmspec.analysis import layer_views
+from ssmspec.analysis.report import layer_views
 from ssmspec.errors import CheckpointError
-from ssmspec.saved_report import load_report
+from ssmspec.results.saved import load_report
 from ssmspec.writers import WRITERS, Page
 
 

@@ -15,7 +15,7 @@ from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError
 from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.layouts import TRANSFORMS, load_layout
+from ssmspec.families.mapped.page import TRANSFORMS, load_layout
 from ssmspec.reading import Discretization, Reading
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.families_examples import EXAMPLES as DIAGONAL

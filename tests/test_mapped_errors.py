@@ -10,7 +10,7 @@ from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.layouts import load_layout
+from ssmspec.families.mapped.page import load_layout
 from ssmspec.reading import Discretization, DtTransform, Reading
 from tests.families_examples import EXAMPLES as DIAGONAL
 from tests.test_mapped import S4D_PAGE, blocks, native

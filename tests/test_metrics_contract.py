@@ -38,7 +38,7 @@ from ssmspec.metrics.base import (
     TRACTABLE,
 )
 from ssmspec.reading import Discretization
-from ssmspec.report import Direction, Measured, NotApplicable
+from ssmspec.results.report import Direction, Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 
 IDS = [

@@ -11,7 +11,7 @@ from ssmspec.kernel import LayerKernel, MimoKernel
 from ssmspec.metrics import METRICS, Context, kernel_gain
 from ssmspec.metrics.kernel_energy import find_row_stride, row_stride_of
 from ssmspec.reading import Discretization
-from ssmspec.report import NotApplicable
+from ssmspec.results.report import NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.kernel_examples import (
     horizon,

@@ -18,7 +18,7 @@ from ssmspec.metrics import (
     timescale_profile,
 )
 from ssmspec.reading import Discretization
-from ssmspec.report import Measured, NotApplicable
+from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,7 @@ import torch
 from ssmspec.metrics import METRICS, Context, measure_layer
 from ssmspec.metrics.base import KERNEL
 from ssmspec.reading import Discretization
-from ssmspec.report import Measured
+from ssmspec.results.report import Measured
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 LENGTH = 1024

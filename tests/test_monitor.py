@@ -13,7 +13,7 @@ from monitor_examples import CHANNELS, MODES, Layer, Model, half_width, log_pole
 
 from ssmspec import SpectrumMonitor
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
-from ssmspec.trajectory import load_trajectory
+from ssmspec.results.trajectory import load_trajectory
 
 
 def table(path):
@@ -138,7 +138,7 @@ def test_large_layers_are_followed_evenly(layers, channels, modes, follow, shape
 
 
 def test_a_long_run_keeps_every_row_and_evenly_chosen_paths(monkeypatch):
-    monkeypatch.setattr("ssmspec.training.monitor_files.INSTANTS", 4)
+    monkeypatch.setattr("ssmspec.live.files.INSTANTS", 4)
     monitor = SpectrumMonitor(Model(layers=1), every=1)
     kept = []
     for step in range(11):

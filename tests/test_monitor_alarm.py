@@ -7,8 +7,8 @@ import pytest
 import torch
 from monitor_examples import Model, nudge
 
-from ssmspec.report import Level
-from ssmspec.training.monitor import SpectrumMonitor, UnhealthySpectrumError
+from ssmspec.live.monitor import SpectrumMonitor, UnhealthySpectrumError
+from ssmspec.results.report import Level
 
 LENGTH = 200
 EVERY = 5

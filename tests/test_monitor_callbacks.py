@@ -10,8 +10,8 @@ import pytest
 import torch
 from monitor_examples import Model, log_poles
 
-from ssmspec.training.monitor import UnhealthySpectrumError
-from ssmspec.trajectory import load_trajectory
+from ssmspec.live.monitor import UnhealthySpectrumError
+from ssmspec.results.trajectory import load_trajectory
 
 EXAMPLES = 8
 
@@ -40,7 +40,7 @@ def lightning():
     with warnings.catch_warnings():  # of its own imports
         warnings.simplefilter("ignore", DeprecationWarning)
         module = pytest.importorskip("pytorch_lightning")
-        from ssmspec.training.callbacks.lightning import SpectrumCallback
+        from ssmspec.live.callbacks.lightning import SpectrumCallback
     return module, SpectrumCallback
 
 
@@ -126,7 +126,7 @@ def test_lightning_stops_and_saves(lightning, tmp_path):
 @pytest.fixture
 def transformers():
     module = pytest.importorskip("transformers")
-    from ssmspec.training.callbacks.transformers import SpectrumCallback
+    from ssmspec.live.callbacks.transformers import SpectrumCallback
 
     return module, SpectrumCallback
 

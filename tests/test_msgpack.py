@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ssmspec import analyze
-from ssmspec.checkpoints import msgpack_file, open_checkpoint
-from ssmspec.checkpoints.msgpack_file import CONTAINER, MsgpackCheckpoint
+from ssmspec.checkpoints import open_checkpoint
+from ssmspec.checkpoints.msgpack import file as msgpack_file
+from ssmspec.checkpoints.msgpack.file import CONTAINER, MsgpackCheckpoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from tests.families_examples import EXAMPLES
 

@@ -5,8 +5,8 @@ import pytest
 from html_pages import HOSTILE, finding, layer, parsed, report
 
 import ssmspec
-from ssmspec.report import Level, Skipped
-from ssmspec.writers.formatting import BLOCKS
+from ssmspec.results.report import Level, Skipped
+from ssmspec.writers.parts.numbers import BLOCKS
 
 LIMIT = 30_000
 

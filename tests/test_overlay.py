@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.checkpoints.overlay import Overlay
 from ssmspec.errors import CheckpointError
+from ssmspec.reinitialization.overlay import Overlay
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssmspec.checkpoints.pickle_machine import Global, Items, Stub
-from ssmspec.checkpoints.pickles import interpret
-from ssmspec.checkpoints.tensor_tree import collect
-from ssmspec.checkpoints.torch_tensors import Storage, StoredTensor
+from ssmspec.checkpoints.torch.machine import Global, Items, Stub
+from ssmspec.checkpoints.torch.names import collect
+from ssmspec.checkpoints.torch.pickles import interpret
+from ssmspec.checkpoints.torch.tensors import Storage, StoredTensor
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from tests.torch_forgery import MIB, bounded
 
@@ -296,7 +296,7 @@ def test_integer_keys_that_collide_cost_no_more_than_others():
 
 
 def test_calls_that_share_an_argument_do_not_copy_it():
-    from ssmspec.checkpoints.torch_tensors import CALLS
+    from ssmspec.checkpoints.torch.tensors import CALLS
 
     # One list of 200,000 elements, and 20,000 calls that take it.
     call = b"h\x01h\x02\x85R0"

@@ -10,15 +10,14 @@ from plot_examples import lin, mimo_view, real, siso_view, spectrum, view
 from scipy.integrate import quad
 
 from ssmspec.kernel import frequency_response, impulse_response
-from ssmspec.layer_view import LayerView
 from ssmspec.metrics import METRICS, Context
 from ssmspec.plots.gains import gains_of
-from ssmspec.plots.kernels import channel_energies
-from ssmspec.plots.lags import LAG_ZERO, LagEnergies, lag_bins, lag_energies, lags_shown
-from ssmspec.plots.pairs import place, window_of
-from ssmspec.plots.points import points_of
-from ssmspec.plots.profiles import memory_of
-from ssmspec.plots.reach import (
+from ssmspec.plots.kinds.kernels import channel_energies
+from ssmspec.plots.parts.lags import LAG_ZERO, LagEnergies, lag_bins, lag_energies, lags_shown
+from ssmspec.plots.parts.pairs import place, window_of
+from ssmspec.plots.parts.points import points_of
+from ssmspec.plots.parts.profiles import memory_of
+from ssmspec.plots.parts.reach import (
     covered_intervals,
     covered_shares,
     largest_gap,
@@ -26,9 +25,10 @@ from ssmspec.plots.reach import (
     octave_density,
     runs,
 )
-from ssmspec.plots.references import reference_of
+from ssmspec.plots.parts.references import reference_of
 from ssmspec.plots.sampling import thinned
 from ssmspec.reading import Discretization
+from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import Structure, Symmetry
 
 GRID = np.linspace(0.0, np.pi, 200_001)

@@ -24,12 +24,12 @@ from plot_examples import (
 import ssmspec
 from ssmspec.errors import NoLayersError, SsmspecError, UsageError
 from ssmspec.kernel import frequency_response
-from ssmspec.layer_view import LayerView
 from ssmspec.plots import KINDS, PlotOptions, SchemeGrid, Subject
-from ssmspec.plots.multiples import MOST_CELLS
-from ssmspec.plots.panel import layer_panel
-from ssmspec.saved_report import load_report
-from ssmspec.trajectory import LayerPaths, Trajectory
+from ssmspec.plots.parts.multiples import MOST_CELLS
+from ssmspec.plots.parts.panel import layer_panel
+from ssmspec.results.layer_view import LayerView
+from ssmspec.results.saved import load_report
+from ssmspec.results.trajectory import LayerPaths, Trajectory
 from ssmspec.writers import WRITERS, Page
 
 SAMPLES = "sample_checkpoints"

@@ -12,8 +12,8 @@ import ssmspec
 from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.reading import Discretization
-from ssmspec.reinit_report import StepSizes
-from ssmspec.reinitialization import plan as planning
+from ssmspec.reinitialization import changes as planning
+from ssmspec.results.reinit import StepSizes
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.reinit_examples import (

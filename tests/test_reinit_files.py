@@ -15,9 +15,9 @@ from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.reinit_report import StepSizes
-from ssmspec.reinitialization import plan as planning
-from ssmspec.report import Measured
+from ssmspec.reinitialization import changes as planning
+from ssmspec.results.reinit import StepSizes
+from ssmspec.results.report import Measured
 from ssmspec.schemes import SCHEMES
 from tests.families_examples import s4d_v4
 from tests.reinit_examples import (

@@ -9,7 +9,7 @@ import pytest
 from ssmspec.metrics import measure_layer
 from ssmspec.metrics.base import Context
 from ssmspec.reading import Discretization
-from ssmspec.report import Level
+from ssmspec.results.report import Level
 from ssmspec.rules import judge
 from ssmspec.rules.base import Evidence
 from ssmspec.spectrum import LayerSpectrum, Symmetry

@@ -6,7 +6,7 @@ from comparison_examples import s4d
 
 import ssmspec
 from ssmspec.errors import CheckpointError
-from ssmspec.saved_report import find_report, load_report
+from ssmspec.results.saved import find_report, load_report
 
 
 @pytest.fixture

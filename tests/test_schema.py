@@ -11,9 +11,9 @@ from comparison_examples import s4d
 
 import ssmspec
 from ssmspec.metrics import METRICS
-from ssmspec.report import SCHEMA_VERSION
+from ssmspec.results.report import SCHEMA_VERSION
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.checks import CHECK_WRITERS
+from ssmspec.writers.check import CHECK_WRITERS
 from ssmspec.writers.schema import SCHEMAS, as_text
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,12 +7,12 @@ from comparison_examples import mamba2, s4d
 from numpy.testing import assert_array_equal
 
 import ssmspec
+from ssmspec.analysis.sweep import FACTORS, SWEPT_METRICS, scaled
 from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
 from ssmspec.reading import Discretization
-from ssmspec.report import Measured, NotApplicable
+from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.schemes import SCHEMES
-from ssmspec.sensitivity import FACTORS, SWEPT_METRICS, scaled
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 SAMPLES = "sample_checkpoints"

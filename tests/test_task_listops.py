@@ -8,8 +8,8 @@ import pytest
 from ssmspec.errors import UsageError
 from ssmspec.training.tasks import TASKS
 from ssmspec.training.tasks.base import TaskOptions
-from ssmspec.training.tasks.listops import Expressions, draw_expressions
-from ssmspec.training.tasks.listops_trees import (
+from ssmspec.training.tasks.listops.task import Expressions, draw_expressions
+from ssmspec.training.tasks.listops.trees import (
     MIN,
     PADDING,
     TOKENS,

@@ -11,10 +11,11 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from ssmspec.training.tasks import TASKS, pathfinder
+from ssmspec.training.tasks import TASKS
 from ssmspec.training.tasks.base import TaskOptions
-from ssmspec.training.tasks.contours import NOWHERE
-from ssmspec.training.tasks.paddle_images import draw_gray
+from ssmspec.training.tasks.pathfinder import task as pathfinder
+from ssmspec.training.tasks.pathfinder.contours import NOWHERE
+from ssmspec.training.tasks.pathfinder.images import draw_gray
 
 COUNT = 40
 OPENING = {32: 2, 64: 3, 128: 4, 256: 6}
@@ -143,7 +144,7 @@ def test_turns_follow_the_published_law():
     """Turns of contours with all the room in the world have density 2 c / pi cos^2(c turn)."""
     from dataclasses import replace
 
-    from ssmspec.training.tasks.contours import chains
+    from ssmspec.training.tasks.pathfinder.contours import chains
 
     puzzle = replace(pathfinder.puzzle(128), side=10_000)
     starts = np.full((4000, 2), 5000.0)

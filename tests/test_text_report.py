@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 import ssmspec
-from ssmspec.report import (
+from ssmspec.results.report import (
     CheckpointSummary,
     Finding,
     LayerReport,
@@ -17,9 +17,9 @@ from ssmspec.report import (
     Skipped,
 )
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.formatting import byte_size, fixed, percent, rebin, samples, strip
 from ssmspec.writers.grid import Column, layout, lines
-from ssmspec.writers.words import short_names
+from ssmspec.writers.parts.numbers import byte_size, fixed, percent, rebin, samples, strip
+from ssmspec.writers.report.words import short_names
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ssmspec.checkpoints import open_checkpoint
-from ssmspec.checkpoints import torch_rewrite as module
 from ssmspec.checkpoints.files import StableFile
-from ssmspec.checkpoints.torch_rewrite import rewrite_torch
-from ssmspec.checkpoints.zip_checksums import checksums
+from ssmspec.checkpoints.torch import rewrite as module
+from ssmspec.checkpoints.torch.checksums import checksums
+from ssmspec.checkpoints.torch.rewrite import rewrite_torch
 from ssmspec.errors import CheckpointError, UsageError
 
 

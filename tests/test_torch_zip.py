@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ssmspec.checkpoints.dtypes import DTYPES
-from ssmspec.checkpoints.torch_zip import CONTAINER, TorchZipCheckpoint
+from ssmspec.checkpoints.torch.archive import CONTAINER, TorchZipCheckpoint
 from ssmspec.errors import CheckpointError
 from tests.torch_forgery import assert_holds, bounded, saved
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssmspec.checkpoints.torch_zip import CONTAINER, TorchZipCheckpoint, legacy_problem
+from ssmspec.checkpoints.torch.archive import CONTAINER, TorchZipCheckpoint, legacy_problem
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from tests.torch_forgery import (
     FakeStorage,

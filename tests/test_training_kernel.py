@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ssmspec.training.vandermonde import vandermonde_kernel
+from ssmspec.training.model.kernel import vandermonde_kernel
 
 
 def direct(decay, omega, residues, length):

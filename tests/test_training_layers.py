@@ -15,8 +15,8 @@ from ssmspec.reading import Reading
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.training.config import Freeze, InputGain, ModelConfig
 from ssmspec.training.convolution import convolve, fast_length
-from ssmspec.training.initialize import new_layer
-from ssmspec.training.layers import DiscreteLayer, S4DLayer
+from ssmspec.training.model.initialize import new_layer
+from ssmspec.training.model.layers import DiscreteLayer, S4DLayer
 
 HELD = [name for name in SCHEMES if name != "s5-hippo"]
 KINDS = ["s4d-lin", "dfout", "dfout zoh", "lru-ring"]

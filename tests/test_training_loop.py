@@ -11,14 +11,14 @@ from training_runs import FILES, left_in, rows_of, tensors, tiny
 
 from ssmspec.errors import UsageError
 from ssmspec.training import DivergedError, train
+from ssmspec.training.batches import step_indices
 from ssmspec.training.data import load_data
 from ssmspec.training.engine import choose_device, seed_step
 from ssmspec.training.loop import Loop, Step
-from ssmspec.training.model import build_model
-from ssmspec.training.order import step_indices
+from ssmspec.training.model.stack import build_model
 from ssmspec.training.recorder import Recorder
-from ssmspec.training.run_files import read_config, read_document
-from ssmspec.training.state import Best, Standing
+from ssmspec.training.resume_file import Best, Standing
+from ssmspec.training.run_folder import read_config, read_document
 
 
 def plain_loop(config):

@@ -11,8 +11,8 @@ import ssmspec
 from ssmspec.errors import UsageError
 from ssmspec.schemes import SCHEMES
 from ssmspec.training.config import Freeze, ModelConfig, Norm
-from ssmspec.training.layers import DiagonalLayer
-from ssmspec.training.model import build_model
+from ssmspec.training.model.layers import DiagonalLayer
+from ssmspec.training.model.stack import build_model
 from ssmspec.training.tasks.base import Data, Readout, Target
 
 SMALL = ModelConfig(d_model=8, d_state=8, n_layers=2)

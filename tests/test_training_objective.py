@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from ssmspec.errors import UsageError
 from ssmspec.training.measure import measure
-from ssmspec.training.objective import objective_for
+from ssmspec.training.scoring import objective_for
 from ssmspec.training.tasks.base import IGNORED, Batch, Target
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import pytest
 
 from ssmspec.errors import UsageError
 from ssmspec.training.ahead import ahead
-from ssmspec.training.order import share, step_indices, steps_per_epoch
+from ssmspec.training.batches import share, step_indices, steps_per_epoch
 
 
 def epoch(number, *, examples=103, batch=10, seed=3):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssmspec.errors import CheckpointError
-from ssmspec.trajectory import LayerPaths, Trajectory, load_trajectory, save_trajectory
+from ssmspec.results.trajectory import LayerPaths, Trajectory, load_trajectory, save_trajectory
 
 
 def paths(steps=3, channels=2, modes=4):

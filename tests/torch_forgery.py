@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ssmspec.checkpoints.dtypes import DTYPES
-from ssmspec.checkpoints.torch_zip import TorchZipCheckpoint
+from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
 from ssmspec.errors import CheckpointError
 
 MIB = 2**20

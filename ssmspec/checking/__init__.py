@@ -5,6 +5,6 @@
 
 from ssmspec.checking.baseline import write_baseline
 from ssmspec.checking.config import nearest_config
-from ssmspec.checking.run import NOT_WRITTEN, check
+from ssmspec.checking.gate import NOT_WRITTEN, check
 
 __all__ = ["NOT_WRITTEN", "check", "nearest_config", "write_baseline"]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssmspec._version import __version__
-from ssmspec.check_report import COULD_NOT_JUDGE, CheckRun, JudgedFinding, Status
 from ssmspec.checkpoints.atomic import atomic_output
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable, shown
-from ssmspec.report import Finding, Report
+from ssmspec.results.check import COULD_NOT_JUDGE, CheckRun, JudgedFinding, Status
+from ssmspec.results.report import Finding, Report
+from ssmspec.results.saved import SavedRun, load_run
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.regression import REG001
-from ssmspec.saved_report import SavedRun, load_run
 
 SHOWN = 5
 """Checkpoints that a message names before it counts the rest."""

@@ -14,12 +14,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ssmspec.check_report import WHOLE_MODEL
 from ssmspec.checking.baseline import Earlier, length_of
 from ssmspec.errors import UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.naming import printable
-from ssmspec.report import Direction, Finding, Level, Measured, NotApplicable, Outcome, Report
+from ssmspec.results.check import WHOLE_MODEL
+from ssmspec.results.report import (
+    Direction,
+    Finding,
+    Level,
+    Measured,
+    NotApplicable,
+    Outcome,
+    Report,
+)
 from ssmspec.rules.regression import REG001
 from ssmspec.rules.wording import compared, number
 from ssmspec.units import DIMENSIONLESS, FRACTION

@@ -9,18 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints import (
-    directory,
-    foreign,
-    msgpack_file,
-    npz,
-    safetensors_file,
-    sharded,
-    torch_zip,
-)
+from ssmspec.checkpoints import directory, foreign, npz, safetensors_file, sharded
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.files import read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
+from ssmspec.checkpoints.msgpack import file as msgpack_file
+from ssmspec.checkpoints.torch import archive as torch_zip
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
 from ssmspec.registry import Registry

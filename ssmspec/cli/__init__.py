@@ -43,7 +43,7 @@ COMMANDS = {
     "plot": "ssmspec.cli.plot",
     "train": "ssmspec.cli.train",
     "evaluate": "ssmspec.cli.evaluate",
-    "list": "ssmspec.cli.tables",
+    "list": "ssmspec.cli.listing",
     "explain": "ssmspec.cli.explain",
 }
 """Name -> the module whose `command` it is, in the order of `--help`."""

@@ -84,7 +84,7 @@ def command(
 def _analyze(
     checkpoint: Path, reading: Reading, form: str, page: Page, advance: Progress
 ) -> Rendered:
-    from ssmspec.analysis import analyze  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.analysis.report import analyze  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.writers import WRITERS  # noqa: PLC0415
 
     writer = WRITERS.require(form)
@@ -95,7 +95,7 @@ def _analyze(
 def _against(
     checkpoint: Path, reading: Reading, scheme: str, form: str, page: Page, advance: Progress
 ) -> Rendered:
-    from ssmspec.comparison import against  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.analysis.against import against  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.writers.comparisons import AGAINST_WRITERS  # noqa: PLC0415
 
     writer = AGAINST_WRITERS.require(form)
@@ -106,7 +106,7 @@ def _against(
 def _sweep(
     checkpoint: Path, reading: Reading, knob: Knob, form: str, page: Page, advance: Progress
 ) -> Rendered:
-    from ssmspec.sensitivity import sweep  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.analysis.sweep import sweep  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.writers.comparisons import SWEEP_WRITERS  # noqa: PLC0415
 
     writer = SWEEP_WRITERS.require(form)

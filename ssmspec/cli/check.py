@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ssmspec.check_report import COULD_NOT_JUDGE
 from ssmspec.cli.options import Session, reading_options, session_options
 from ssmspec.cli.output import deliver, progress_bar
 from ssmspec.reading import Reading
-from ssmspec.report import Level
+from ssmspec.results.check import COULD_NOT_JUDGE
+from ssmspec.results.report import Level
 
 GATE_PANEL = "The gate"
 BASELINE_PANEL = "Comparing with a baseline"

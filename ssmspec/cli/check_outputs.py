@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssmspec.check_report import CheckRun
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.atomic import require_output
 from ssmspec.cli.options import Session
 from ssmspec.cli.output import page_for
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import printable
+from ssmspec.results.check import CheckRun
 from ssmspec.writers import Writer
-from ssmspec.writers.checks import CHECK_WRITERS
+from ssmspec.writers.check import CHECK_WRITERS
 
 STEP_SUMMARY_BYTES = 1024 * 1024 - 1
 """What GitHub shows of a step's summary; it refuses a larger one altogether."""
@@ -113,7 +113,7 @@ def append_step_summary(run: CheckRun, session: Session) -> None:
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if os.environ.get("GITHUB_ACTIONS") != "true" or not name:
         return
-    from ssmspec.writers.github import step_summary  # noqa: PLC0415 - only there
+    from ssmspec.writers.check.github import step_summary  # noqa: PLC0415 - only there
 
     try:
         with Path(name).open("ab") as file:

@@ -43,7 +43,7 @@ def command(
 
     It is no gate: the exit code is 0 whatever differs.
     """
-    from ssmspec.comparison import compare  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.analysis.comparison import compare  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.writers.comparisons import COMPARISON_WRITERS  # noqa: PLC0415
 
     writer = COMPARISON_WRITERS.require(format)

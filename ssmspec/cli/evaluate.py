@@ -10,7 +10,7 @@ import typer
 
 from ssmspec.cli.options import Output, Session, session_options
 from ssmspec.cli.output import deliver, page_for, progress_bar
-from ssmspec.evaluation_report import Part, Which
+from ssmspec.results.evaluation import Part, Which
 
 
 class Format(StrEnum):
@@ -80,7 +80,7 @@ def command(
 ) -> None:
     """Test a trained model; also at a lower rate, or with short kernels."""
     from ssmspec.training import evaluate  # noqa: PLC0415 - torch and all, once it is wanted
-    from ssmspec.writers.evaluation_text import render_json, render_text  # noqa: PLC0415
+    from ssmspec.writers.evaluation import render_json, render_text  # noqa: PLC0415
 
     with progress_bar("evaluating", session) as advance:
         result = evaluate(

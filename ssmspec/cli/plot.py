@@ -17,7 +17,7 @@ from ssmspec.reading import Reading
 
 if TYPE_CHECKING:
     from ssmspec.plots import AnyKind, SchemeGrid
-    from ssmspec.trajectory import Trajectory
+    from ssmspec.results.trajectory import Trajectory
 
 SCHEME_PANEL = "Drawing schemes (--kind schemes)"
 
@@ -115,7 +115,7 @@ def command(
     """Draw poles, coverage, entanglement, time constants, kernels, a sweep or a training."""
     from ssmspec.checkpoints.atomic import atomic_output  # noqa: PLC0415 - not for --help
     from ssmspec.plots import KINDS, PlotOptions, Subject  # noqa: PLC0415
-    from ssmspec.plots.export import require_dpi, require_suffix, to_bytes  # noqa: PLC0415
+    from ssmspec.plots.files import require_dpi, require_suffix, to_bytes  # noqa: PLC0415
 
     wanted = KINDS.require(kind or ("poles" if sweep is None else "sweep"))
     subject = wanted.subject
@@ -165,16 +165,16 @@ def _subject(kind: AnyKind, checkpoint: Path, reading: Reading, knob: Knob) -> A
     if kind.subject is Subject.TRAJECTORY:
         return _trajectory(checkpoint, reading)
     if kind.subject is Subject.SWEEP:
-        from ssmspec.sensitivity import sweep  # noqa: PLC0415
+        from ssmspec.analysis.sweep import sweep  # noqa: PLC0415
 
         return sweep(checkpoint, knob, reading)
-    from ssmspec.analysis import layer_views  # noqa: PLC0415
+    from ssmspec.analysis.report import layer_views  # noqa: PLC0415
 
     return layer_views(checkpoint, reading, kernels=kind.kernels)
 
 
 def _trajectory(folder: Path, reading: Reading) -> Trajectory:
-    from ssmspec.trajectory import FILE_NAME, load_trajectory  # noqa: PLC0415
+    from ssmspec.results.trajectory import FILE_NAME, load_trajectory  # noqa: PLC0415
 
     if replace(reading, layers=None) != Reading():
         raise UsageError("of the reading options --kind trajectory reads --layers only")

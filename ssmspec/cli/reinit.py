@@ -92,7 +92,7 @@ def command(
     """Write the poles of an initialization scheme into a checkpoint of your own."""
     from ssmspec.reinitialization import reinit  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.schemes import SchemeOptions  # noqa: PLC0415
-    from ssmspec.writers.reinit_text import render_json, render_text  # noqa: PLC0415
+    from ssmspec.writers.reinit import render_json, render_text  # noqa: PLC0415
 
     options = SchemeOptions(
         xi_min=xi_min,

@@ -11,8 +11,8 @@ import typer
 
 from ssmspec.cli.options import Session, session_options
 from ssmspec.cli.output import page_for
-from ssmspec.cli.run_options import run_options
-from ssmspec.cli.training_progress import TrainingProgress, told
+from ssmspec.cli.train_options import run_options
+from ssmspec.cli.train_progress import TrainingProgress, told
 
 if TYPE_CHECKING:
     from ssmspec.training import TrainConfig, TrainResult
@@ -106,7 +106,7 @@ def _settings(
     resume: bool,
 ) -> TrainConfig:
     """What was asked for: a stored run under a preset under a file under the options."""
-    from ssmspec.training.run_files import read_config  # noqa: PLC0415 - numpy and all
+    from ssmspec.training.run_folder import read_config  # noqa: PLC0415 - numpy and all
     from ssmspec.training.settings import (  # noqa: PLC0415
         combine,
         read_file,

@@ -17,7 +17,6 @@ from ssmspec.families import (
     mamba2,
     rg_lru,
     rwkv,
-    s4_dplr,
     s4d,
     s4d_v3,
     s4d_v4,
@@ -29,11 +28,12 @@ from ssmspec.families import (
 from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.precision import Rounding, rounding_of
+from ssmspec.families.s4_dplr import family as s4_dplr
 from ssmspec.kernel import Kernel
 from ssmspec.naming import matches, natural_key, printable
 from ssmspec.reading import Reading
 from ssmspec.registry import Registry
-from ssmspec.report import NotApplicable, Skipped
+from ssmspec.results.report import NotApplicable, Skipped
 from ssmspec.spectrum import LayerSpectrum
 
 FAMILIES: Registry[Family] = Registry(
@@ -157,9 +157,11 @@ def _families(reading: Reading) -> list[Family]:
 def _described(reading: Reading) -> list[Family]:
     if reading.layout is None:
         return []
-    from ssmspec.families import layouts, mapped  # noqa: PLC0415 - TOML, only where a page is given
+    # TOML, only where a page is given
+    from ssmspec.families.mapped.family import family_for  # noqa: PLC0415
+    from ssmspec.families.mapped.page import load_layout  # noqa: PLC0415
 
-    return [mapped.family_for(layouts.load_layout(reading.layout))]
+    return [family_for(load_layout(reading.layout))]
 
 
 def _check_options(family: Family, name: str, reading: Reading) -> None:

@@ -33,7 +33,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     choose_dt_transform,
     dt_for,
     exp,
@@ -44,7 +44,7 @@ from ssmspec.families.diagonal import (
     to_log_poles,
     to_poles,
 )
-from ssmspec.families.residues import mimo_kernel, read_matrix
+from ssmspec.families.parts.residues import mimo_kernel, read_matrix
 from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.kernel import MimoKernel
 from ssmspec.naming import printable

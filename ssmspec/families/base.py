@@ -19,7 +19,7 @@ from ssmspec.families.catalog import Catalog
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.report import Skipped
+from ssmspec.results.report import Skipped
 from ssmspec.spectrum import LayerSpectrum
 
 

@@ -33,7 +33,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     TIED_TOLERANCE,
     choose_dt_transform,
     exp,
@@ -42,7 +42,7 @@ from ssmspec.families.diagonal import (
     require_writable,
     to_complex,
 )
-from ssmspec.families.residues import (
+from ssmspec.families.parts.residues import (
     as_siso,
     as_stored,
     complex_normal,

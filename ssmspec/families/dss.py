@@ -37,7 +37,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     choose_dt_transform,
     dt_for,
     exp,
@@ -48,7 +48,7 @@ from ssmspec.families.diagonal import (
     to_complex,
     untie,
 )
-from ssmspec.families.residues import read_complex
+from ssmspec.families.parts.residues import read_complex
 from ssmspec.kernel import LayerKernel
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform

@@ -30,8 +30,9 @@ from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError, SchemeError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import exp, read_real, require_dimensions
-from ssmspec.families.gated_decay import (
+from ssmspec.families.mamba2 import is_delta_rule
+from ssmspec.families.parts.diagonal import exp, read_real, require_dimensions
+from ssmspec.families.parts.gates import (
     PART_OF_SPECTRUM,
     decay_spectrum,
     decay_to_write,
@@ -40,7 +41,6 @@ from ssmspec.families.gated_decay import (
     sigmoid,
     sigmoid_inverse,
 )
-from ssmspec.families.mamba2 import is_delta_rule
 from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization

@@ -32,7 +32,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     choose_dt_transform,
     exp,
     read_real,
@@ -40,7 +40,7 @@ from ssmspec.families.diagonal import (
     require_writable,
     to_complex,
 )
-from ssmspec.families.residues import (
+from ssmspec.families.parts.residues import (
     as_mimo,
     as_stored,
     complex_normal,

@@ -34,7 +34,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import read_real, require_dimensions
+from ssmspec.families.parts.diagonal import read_real, require_dimensions
 from ssmspec.families.real_poles import (
     nominal_assumption,
     real_poles_to_parameters,

@@ -12,7 +12,7 @@ import numpy as np
 from ssmspec.arrays import Floats
 from ssmspec.errors import SchemeError
 from ssmspec.families.base import LayerSource, choose_discretization
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     choose_dt_transform,
     dt_for,
     exp,

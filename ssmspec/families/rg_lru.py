@@ -25,8 +25,8 @@ from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import read_real, require_dimensions
-from ssmspec.families.gated_decay import (
+from ssmspec.families.parts.diagonal import read_real, require_dimensions
+from ssmspec.families.parts.gates import (
     decay_spectrum,
     decay_to_write,
     nominal_decay_assumption,

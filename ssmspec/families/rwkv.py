@@ -29,8 +29,8 @@ from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError, SchemeError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import exp, read_real
-from ssmspec.families.gated_decay import (
+from ssmspec.families.parts.diagonal import exp, read_real
+from ssmspec.families.parts.gates import (
     PART_OF_SPECTRUM,
     decay_spectrum,
     decay_to_write,

@@ -38,7 +38,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     bandlimit_assumption,
     choose_dt_transform,
     dt_for,
@@ -55,7 +55,7 @@ from ssmspec.families.diagonal import (
     to_poles,
     untie,
 )
-from ssmspec.families.residues import (
+from ssmspec.families.parts.residues import (
     as_siso,
     as_stored,
     complex_normal,

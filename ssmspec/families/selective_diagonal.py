@@ -18,7 +18,7 @@ import numpy as np
 from ssmspec.arrays import Array, Floats
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import read_real, require_dimensions, untie
+from ssmspec.families.parts.diagonal import read_real, require_dimensions, untie
 from ssmspec.families.real_poles import (
     nominal_assumption,
     real_poles_to_parameters,

@@ -29,7 +29,7 @@ from ssmspec.families.base import (
     choose_discretization,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import (
+from ssmspec.families.parts.diagonal import (
     choose_dt_transform,
     read_real,
     require_dimensions,

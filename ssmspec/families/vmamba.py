@@ -24,7 +24,7 @@ from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.diagonal import read_real, require_dimensions
+from ssmspec.families.parts.diagonal import read_real, require_dimensions
 from ssmspec.families.real_poles import (
     nominal_assumption,
     real_poles_to_parameters,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ssmspec.metrics.base import Aggregate, Metric
-from ssmspec.report import Measured, ModelMetric, NotApplicable, Outcome
+from ssmspec.results.report import Measured, ModelMetric, NotApplicable, Outcome
 
 REASONS_SHOWN = 2
 """Different reasons a model's "not applicable" names before it counts the rest."""

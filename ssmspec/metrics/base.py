@@ -18,7 +18,7 @@ from ssmspec.arrays import Bools
 from ssmspec.errors import SsmspecError
 from ssmspec.kernel import Kernel
 from ssmspec.reading import Discretization
-from ssmspec.report import Direction, Measured, NotApplicable, NotFinite, Outcome
+from ssmspec.results.report import Direction, Measured, NotApplicable, NotFinite, Outcome
 from ssmspec.spectrum import LayerSpectrum, Structure
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ, freq_to_hertz
 

@@ -10,7 +10,7 @@ from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import STEP_SIZE, Aggregate, Context, Metric
 from ssmspec.quantiles import quantile
-from ssmspec.report import Direction
+from ssmspec.results.report import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TIME_PER_SAMPLE
 

@@ -9,7 +9,8 @@ A figure is a value: nothing is global, no window opens, and pyplot is never imp
 
 from __future__ import annotations
 
-from ssmspec.plots import (
+from ssmspec.plots.base import AnyKind, Kind, PlotOptions, Subject
+from ssmspec.plots.kinds import (
     coverage,
     entanglement,
     kernels,
@@ -20,9 +21,8 @@ from ssmspec.plots import (
     timescales,
     trajectory,
 )
-from ssmspec.plots.base import AnyKind, Kind, PlotOptions, Subject
+from ssmspec.plots.kinds.schemes import SchemeGrid
 from ssmspec.plots.report_plots import ReportPlots
-from ssmspec.plots.schemes import SchemeGrid
 from ssmspec.registry import Registry
 
 __all__ = ["KINDS", "AnyKind", "Kind", "PlotOptions", "ReportPlots", "SchemeGrid", "Subject"]

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from matplotlib.figure import Figure
 
-from ssmspec.layer_view import LayerView
+from ssmspec.results.layer_view import LayerView
 
 Drawn = TypeVar("Drawn")
 """What is drawn; which type it is `Kind.subject` says."""

@@ -14,8 +14,8 @@ from ssmspec.kernel import (
     resonance,
     siso_response,
 )
-from ssmspec.layer_view import LayerView
 from ssmspec.metrics.base import DECAYING, FINITE, KERNEL, TRACTABLE, Context
+from ssmspec.results.layer_view import LayerView
 
 GRID = 1024
 """Equal steps of [0, pi] at which a response is taken."""

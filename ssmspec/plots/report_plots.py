@@ -8,20 +8,12 @@ from importlib import import_module
 
 from ssmspec.choices import Knob
 from ssmspec.errors import SsmspecError
-from ssmspec.layer_view import LayerView
-from ssmspec.plots import (
-    coverage,
-    entanglement,
-    kernels,
-    poles,
-    response,
-    sweep,
-    timescales,
-)
 from ssmspec.plots.base import PlotOptions
+from ssmspec.plots.kinds import coverage, entanglement, kernels, poles, response, sweep, timescales
 from ssmspec.plots.style import Drawing
-from ssmspec.report import Report
-from ssmspec.sensitivity_report import Sweep
+from ssmspec.results.layer_view import LayerView
+from ssmspec.results.report import Report
+from ssmspec.results.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ class ReportPlots:
         """Coverage, aliasing, flatness and memory with step sizes (dt) or decays (xi) scaled."""
         self._require_origin()
         # What measures lies above this package, and is loaded only when it is asked for.
-        found: Sweep = import_module("ssmspec.sensitivity").sweep_report(self.report, knob)
+        found: Sweep = import_module("ssmspec.analysis.sweep").sweep_report(self.report, knob)
         return sweep.draw(found)
 
     def _layers(self) -> Iterator[LayerView]:

@@ -5,7 +5,7 @@ lightness too, and cividis for quantities. Series differ in marker or dash besid
 survives a black-and-white printer.
 
 Every color is used for one purpose and written as one hexadecimal string, so that
-`ssmspec.plots.export.to_svg` can replace it by a CSS variable.
+`ssmspec.plots.files.to_svg` can replace it by a CSS variable.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Drawing(Figure):
     """A figure that shows itself in a notebook, also where pyplot was never imported."""
 
     def _repr_png_(self) -> bytes:
-        from ssmspec.plots.export import to_bytes  # noqa: PLC0415 - export builds on this module
+        from ssmspec.plots.files import to_bytes  # noqa: PLC0415 - export builds on this module
 
         return to_bytes(self, ".png", dpi=2 * SCREEN_DPI)
 

@@ -11,11 +11,11 @@ from ssmspec.choices import CPolicy
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families import FoundLayer
 from ssmspec.families.base import LayerSource
-from ssmspec.fitting import fit, match, search_decay
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
-from ssmspec.reinit_report import KernelChange, XiSearch
+from ssmspec.reinitialization.fitting import fit, match, search_decay
 from ssmspec.reinitialization.target import Target, Wish
+from ssmspec.results.reinit import KernelChange, XiSearch
 from ssmspec.spectrum import LayerSpectrum
 
 XI_STEPS = 33

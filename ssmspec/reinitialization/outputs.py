@@ -10,9 +10,9 @@ from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.rewrite import rewrite
 from ssmspec.checkpoints.safetensors_file import SafetensorsCheckpoint
 from ssmspec.checkpoints.sharded import ShardedCheckpoint
-from ssmspec.checkpoints.torch_rewrite import rewrite_torch
-from ssmspec.checkpoints.torch_zip import SUFFIXES as TORCH_SUFFIXES
-from ssmspec.checkpoints.torch_zip import TorchZipCheckpoint
+from ssmspec.checkpoints.torch.archive import SUFFIXES as TORCH_SUFFIXES
+from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
+from ssmspec.checkpoints.torch.rewrite import rewrite_torch
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable
 

@@ -8,16 +8,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from ssmspec.analysis import ReadingOptions, Source, chosen_reading, opened
+from ssmspec.analysis.report import ReadingOptions, Source, chosen_reading, opened
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.choices import CPolicy, DtPolicy
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.reading import Reading
-from ssmspec.reinit_report import Reinitialization, StepSizes
+from ssmspec.reinitialization.changes import Task, plan, rounding_warnings, search_notes
 from ssmspec.reinitialization.outputs import check_output, write_output
-from ssmspec.reinitialization.plan import Task, plan, rounding_warnings, search_notes
 from ssmspec.reinitialization.target import Wish
+from ssmspec.results.reinit import Reinitialization, StepSizes
 from ssmspec.schemes import SCHEMES, SchemeOptions
 
 Choice = TypeVar("Choice", bound=StrEnum)

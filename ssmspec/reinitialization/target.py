@@ -15,9 +15,9 @@ import numpy as np
 from ssmspec.arrays import Array, Complexes
 from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
-from ssmspec.families.diagonal import to_log_poles
+from ssmspec.families.parts.diagonal import to_log_poles
 from ssmspec.naming import printable
-from ssmspec.reinit_report import StepSizes
+from ssmspec.results.reinit import StepSizes
 from ssmspec.schemes import SCHEMES, Kind, Scheme, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 

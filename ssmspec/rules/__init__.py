@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.report import Finding
+from ssmspec.results.report import Finding
 from ssmspec.rules import (
     initialization,
     kernel,

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from ssmspec.errors import SsmspecError
 from ssmspec.families.precision import Rounding
 from ssmspec.metrics.base import Context
-from ssmspec.report import Finding, LayerReport, Level
+from ssmspec.results.report import Finding, LayerReport, Level
 from ssmspec.rules.wording import compared, number
 from ssmspec.spectrum import LayerSpectrum
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssmspec.quantiles import quantile
-from ssmspec.report import Level, Measured
+from ssmspec.results.report import Level, Measured
 from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ssmspec.registry import Registry
-from ssmspec.report import Level
+from ssmspec.results.report import Level
 from ssmspec.rules.settings import Setting
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ssmspec.errors import UsageError
-from ssmspec.report import Level
+from ssmspec.results.report import Level
 from ssmspec.rules.base import Bound, Rule
 
 Switch: TypeAlias = Level | Literal["off"]

@@ -16,7 +16,7 @@ from ssmspec.errors import UsageError
 if TYPE_CHECKING:
     from ssmspec.training.config import ModelConfig, TrainConfig
     from ssmspec.training.evaluation import evaluate
-    from ssmspec.training.outcome import DivergedError, Progress, TrainResult
+    from ssmspec.training.result import DivergedError, Progress, TrainResult
     from ssmspec.training.session import train
 
 __all__ = [
@@ -32,9 +32,9 @@ __all__ = [
 _HOMES = {
     "ModelConfig": "config",
     "TrainConfig": "config",
-    "DivergedError": "outcome",
-    "Progress": "outcome",
-    "TrainResult": "outcome",
+    "DivergedError": "result",
+    "Progress": "result",
+    "TrainResult": "result",
     "train": "session",
     "evaluate": "evaluation",
 }

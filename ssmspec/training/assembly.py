@@ -10,15 +10,15 @@ import torch
 from accelerate import Accelerator
 
 from ssmspec.checkpoints.reading_note import NOTE
+from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.loop import Loop
-from ssmspec.training.model import SequenceModel
-from ssmspec.training.monitor import SpectrumMonitor
-from ssmspec.training.objective import objective_for
-from ssmspec.training.outcome import OnProgress
+from ssmspec.training.model.stack import SequenceModel
 from ssmspec.training.recorder import Recorder
-from ssmspec.training.state import Standing
+from ssmspec.training.result import OnProgress
+from ssmspec.training.resume_file import Standing
+from ssmspec.training.scoring import objective_for
 from ssmspec.training.tasks.base import Data
 
 

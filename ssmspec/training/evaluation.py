@@ -13,7 +13,12 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.errors import UsageError
-from ssmspec.evaluation_report import (
+from ssmspec.metrics import METRICS
+from ssmspec.metrics.base import Context, share
+from ssmspec.metrics.kernel_lags import energy_by_lag
+from ssmspec.naming import did_you_mean
+from ssmspec.reading import Discretization
+from ssmspec.results.evaluation import (
     Cut,
     Evaluation,
     LayerAliasing,
@@ -23,17 +28,12 @@ from ssmspec.evaluation_report import (
     Scores,
     Which,
 )
-from ssmspec.layer_view import LayerView
-from ssmspec.metrics import METRICS
-from ssmspec.metrics.base import Context, share
-from ssmspec.metrics.kernel_lags import energy_by_lag
-from ssmspec.naming import did_you_mean
-from ssmspec.reading import Discretization
-from ssmspec.report import Measured, NotApplicable, Outcome
+from ssmspec.results.layer_view import LayerView
+from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.spectrum import ALIAS_TOLERANCE, LayerSpectrum
-from ssmspec.training.decimation import decimated
 from ssmspec.training.stored_run import StoredRun
 from ssmspec.training.tasks.base import Batch, Split
+from ssmspec.training.tasks.decimation import decimated
 from ssmspec.units import FRACTION
 
 Progress = Callable[[int, int], None]

@@ -22,16 +22,16 @@ from torch.optim import Optimizer
 
 from ssmspec.errors import UsageError
 from ssmspec.training.ahead import ahead
+from ssmspec.training.batches import share, step_indices, steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.engine import seed_step, to_device
 from ssmspec.training.interruption import Interruption
 from ssmspec.training.measure import Measure, measure
-from ssmspec.training.objective import Objective
-from ssmspec.training.order import share, step_indices, steps_per_epoch
-from ssmspec.training.outcome import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.recorder import Recorder
+from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
+from ssmspec.training.resume_file import Best, Standing, Window
 from ssmspec.training.schedule import rate_factor
-from ssmspec.training.state import Best, Standing, Window
+from ssmspec.training.scoring import Objective
 from ssmspec.training.tasks.base import Batch, Data, Split
 
 _SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ssmspec.errors import UsageError
 from ssmspec.training.ahead import ahead
+from ssmspec.training.batches import share
 from ssmspec.training.engine import to_device
-from ssmspec.training.objective import Objective
-from ssmspec.training.order import share
+from ssmspec.training.scoring import Objective
 from ssmspec.training.tasks.base import Batch, Split
 
 Forward: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import astuple, fields
 
-from ssmspec.training.outcome import Row
-from ssmspec.writers.tidy import to_csv
+from ssmspec.training.result import Row
+from ssmspec.writers.parts.tidy import to_csv
 
 COLUMNS = tuple(field.name for field in fields(Row))
 

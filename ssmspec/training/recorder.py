@@ -10,10 +10,11 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
+from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.naming import shown
 from ssmspec.training import metrics_file
-from ssmspec.training.monitor import SpectrumMonitor
-from ssmspec.training.run_files import (
+from ssmspec.training.resume_file import Best, RunState, Standing, save_state
+from ssmspec.training.run_folder import (
     BEST,
     INITIAL,
     METRICS,
@@ -22,7 +23,6 @@ from ssmspec.training.run_files import (
     write_text,
     write_weights,
 )
-from ssmspec.training.state import Best, RunState, Standing, save_state
 
 
 @dataclass(eq=False)

@@ -12,9 +12,9 @@ from ssmspec.errors import UsageError
 from ssmspec.naming import shown
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.loop import Loop
-from ssmspec.training.run_files import RESUME, read_config
+from ssmspec.training.resume_file import RunState, load_state
+from ssmspec.training.run_folder import RESUME, read_config
 from ssmspec.training.settings import to_settings
-from ssmspec.training.state import RunState, load_state
 
 MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
 """Settings that a resumed run may have otherwise: none of them changes what a step does."""

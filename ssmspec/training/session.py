@@ -11,16 +11,17 @@ from accelerate import Accelerator
 from ssmspec.errors import UsageError
 from ssmspec.naming import shown
 from ssmspec.training.assembly import assemble, note_of
+from ssmspec.training.batches import steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
 from ssmspec.training.engine import accelerated, choose_device, own_random_numbers
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
-from ssmspec.training.model import build_model
-from ssmspec.training.order import steps_per_epoch
-from ssmspec.training.outcome import OnProgress, Row, TrainResult
+from ssmspec.training.model.stack import build_model
+from ssmspec.training.result import OnProgress, Row, TrainResult
+from ssmspec.training.resume_file import Best
 from ssmspec.training.resuming import require_same, restore, stored_state
-from ssmspec.training.run_files import (
+from ssmspec.training.run_folder import (
     INITIAL,
     load_weights,
     prepare,
@@ -30,7 +31,6 @@ from ssmspec.training.run_files import (
     write_weights,
 )
 from ssmspec.training.settings import to_settings
-from ssmspec.training.state import Best
 from ssmspec.training.tasks.base import Tell, tell_nobody
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssmspec.analysis import layer_views
+from ssmspec.analysis.report import layer_views
 from ssmspec.errors import UsageError
-from ssmspec.evaluation_report import Scores, Which
-from ssmspec.layer_view import LayerView
 from ssmspec.naming import shown
-from ssmspec.report import Measured, NotApplicable
+from ssmspec.results.evaluation import Scores, Which
+from ssmspec.results.layer_view import LayerView
+from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
 from ssmspec.training.engine import choose_device
 from ssmspec.training.measure import measure
-from ssmspec.training.model import SequenceModel, build_model
-from ssmspec.training.objective import Objective, objective_for
-from ssmspec.training.run_files import BEST, MODEL, load_weights, read_config, read_document
+from ssmspec.training.model.stack import SequenceModel, build_model
+from ssmspec.training.run_folder import BEST, MODEL, load_weights, read_config, read_document
+from ssmspec.training.scoring import Objective, objective_for
 from ssmspec.training.tasks.base import Data, Split, Target
 from ssmspec.units import DIMENSIONLESS, FRACTION
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.report import Report
-from ssmspec.writers import csv_report, html_report, json_report, markdown, text
+from ssmspec.results.report import Report
+from ssmspec.writers import html_report, json_report
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.report import csv as csv_report
+from ssmspec.writers.report import markdown, text
 
 WRITERS: Registry[Writer[Report]] = Registry(
     "format",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ssmspec.against_report import Contrast, SchemeComparison
-from ssmspec.report import Measured, NotApplicable, Outcome
+from ssmspec.results.against import Contrast, SchemeComparison
+from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.writers.against_words import (
     NO_VERDICT,
     absent,
@@ -17,10 +17,10 @@ from ssmspec.writers.against_words import (
     note,
 )
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.markdown import heading, skipped_items
-from ssmspec.writers.markdown_parts import bullets, code, page, prose, table
+from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
 from ssmspec.writers.quantities import shown, signed, unit_label
-from ssmspec.writers.tidy import MODEL, Row, inert, to_csv
+from ssmspec.writers.report.markdown import heading, skipped_items
 
 HEADER = (
     "layer", "family", "channels", "modes", "metric", "value", "reference", "difference", "unit",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ssmspec.against_report import Contrast, Movement, SchemeComparison
-from ssmspec.report import LayerReport, Measured, NotApplicable, Report
+from ssmspec.results.against import Contrast, Movement, SchemeComparison
+from ssmspec.results.report import LayerReport, Measured, NotApplicable, Report
 from ssmspec.writers.quantities import HEADLINE
 
 NO_VERDICT = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ssmspec.comparison_report import (
+from ssmspec.results.comparison import (
     Comparison,
     LayerPair,
     OutcomePair,
     PolesMoved,
     TensorComparison,
 )
-from ssmspec.report import Measured, NotApplicable, Outcome
+from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.comparison_words import (
     grouped,
@@ -21,10 +21,10 @@ from ssmspec.writers.comparison_words import (
     warning,
     what_changed,
 )
-from ssmspec.writers.markdown import skipped_items
-from ssmspec.writers.markdown_parts import bullets, code, page, prose, table
+from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
 from ssmspec.writers.quantities import HEADLINE, compact, shown, signed, unit_label
-from ssmspec.writers.tidy import MODEL, Row, inert, to_csv
+from ssmspec.writers.report.markdown import skipped_items
 
 HEADER = ("subject", "name_a", "name_b", "quantity", "a", "b", "difference", "unit", "note")
 """`subject` is layer, model or tensor. Rows of tensors are about those that differ."""

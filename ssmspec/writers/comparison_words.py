@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ssmspec.comparison_report import (
+from ssmspec.naming import printable
+from ssmspec.results.comparison import (
     Change,
     Comparison,
     PolesMoved,
     TensorComparison,
     TensorDifference,
 )
-from ssmspec.naming import printable
-from ssmspec.report import NotApplicable
+from ssmspec.results.report import NotApplicable
 from ssmspec.writers.quantities import compact
 
 _NUMBER = re.compile(r"(?<![^./])\d+(?![^./])")

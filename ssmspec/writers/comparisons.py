@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from ssmspec.against_report import SchemeComparison
-from ssmspec.comparison_report import Comparison
 from ssmspec.registry import Registry
-from ssmspec.sensitivity_report import Sweep
-from ssmspec.writers import (
-    against_tables,
-    against_text,
-    comparison_tables,
-    comparison_text,
-    json_report,
-    sweep_tables,
-    sweep_text,
-)
+from ssmspec.results.against import SchemeComparison
+from ssmspec.results.comparison import Comparison
+from ssmspec.results.sweep import Sweep
+from ssmspec.writers import against as against_text
+from ssmspec.writers import against_tables, comparison_tables, json_report, sweep_tables
+from ssmspec.writers import comparison as comparison_text
+from ssmspec.writers import sweep as sweep_text
 from ssmspec.writers.base import Writer
 
 _JSON, _COMPLETE = "json", "complete, for scripts"

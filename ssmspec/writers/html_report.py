@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ssmspec.report import Report
+from ssmspec.results.report import Report
 from ssmspec.writers.base import Page, Writer
 
 if TYPE_CHECKING:
-    from ssmspec.check_report import CheckRun
+    from ssmspec.results.check import CheckRun
 
 TITLE = "one self-contained page with figures, for people"
 
@@ -16,7 +16,7 @@ TITLE = "one self-contained page with figures, for people"
 def render(report: Report, target: Page) -> str:
     """The page of one analysis."""
     del target  # a page is always complete, and takes its width and colors from its reader
-    from ssmspec.writers.html_page import report_page  # noqa: PLC0415 - jinja2, and the figures
+    from ssmspec.writers.html.page import report_page  # noqa: PLC0415 - jinja2, and the figures
 
     return report_page(report)
 
@@ -24,7 +24,7 @@ def render(report: Report, target: Page) -> str:
 def render_check(run: CheckRun, target: Page) -> str:
     """The page of one run of the gate."""
     del target
-    from ssmspec.writers.html_page import check_page  # noqa: PLC0415 - jinja2, and the figures
+    from ssmspec.writers.html.page import check_page  # noqa: PLC0415 - jinja2, and the figures
 
     return check_page(run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
-from ssmspec.report import Report
+from ssmspec.results.report import Report
 from ssmspec.writers.base import Page, Writer
 
 

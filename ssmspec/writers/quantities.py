@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssmspec.report import Measured, Outcome, shared_unit, subtract
+from ssmspec.results.report import Measured, Outcome, shared_unit, subtract
 from ssmspec.units import DIMENSIONLESS, SAMPLES
-from ssmspec.writers.formatting import NOT_APPLICABLE, samples, significant
+from ssmspec.writers.parts.numbers import NOT_APPLICABLE, samples, significant
 
 HEADLINE = (
     "aliased_fraction", "coverage", "spectral_flatness", "frequency_w1", "low_frequency_share",

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from ssmspec.check_report import COULD_NOT_JUDGE, GATE_FAILED, PASSED, WHOLE_MODEL, Status
 from ssmspec.families import FAMILIES
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Metric
 from ssmspec.reading import Discretization
-from ssmspec.report import SCHEMA_VERSION, Direction, Level, Verdict
+from ssmspec.results.check import COULD_NOT_JUDGE, GATE_FAILED, PASSED, WHOLE_MODEL, Status
+from ssmspec.results.report import SCHEMA_VERSION, Direction, Level, Verdict
 from ssmspec.rules import RULES
 from ssmspec.spectrum import Symmetry
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ

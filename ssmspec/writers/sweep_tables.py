@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ssmspec.report import Measured, NotApplicable
-from ssmspec.sensitivity_report import Sweep, SweepPoint
+from ssmspec.results.report import Measured, NotApplicable
+from ssmspec.results.sweep import Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.markdown import skipped_items
-from ssmspec.writers.markdown_parts import bullets, code, page, prose, table
+from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
 from ssmspec.writers.quantities import shown
+from ssmspec.writers.report.markdown import skipped_items
 from ssmspec.writers.sweep_words import factor_label, numbers, summary, title
-from ssmspec.writers.tidy import MODEL, Row, inert, to_csv
 
 HEADER = (
     "layer", "family", "channels", "modes", "knob", "factor", "metric", "value", "unit",

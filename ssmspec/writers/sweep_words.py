@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ssmspec.choices import Knob
-from ssmspec.report import Measured
-from ssmspec.sensitivity_report import Sweep, SweepPoint
+from ssmspec.results.report import Measured
+from ssmspec.results.sweep import Sweep, SweepPoint
 
 _TITLES = {
     Knob.DT: "step sizes scaled by {}",

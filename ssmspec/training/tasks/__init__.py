@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.training.tasks import (
-    copying,
-    delay,
-    digits,
-    listops,
-    npz,
-    pathfinder,
-    scifar,
-    smnist,
-    speech_commands,
-)
+from ssmspec.training.tasks import copying, delay, digits, npz, scifar, smnist, speech_commands
 from ssmspec.training.tasks.base import Task
+from ssmspec.training.tasks.listops import task as listops
+from ssmspec.training.tasks.pathfinder import task as pathfinder
 
 TASKS: Registry[Task] = Registry(
     "task",

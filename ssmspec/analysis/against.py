@@ -1,0 +1,255 @@
+"""The use case behind `ssmspec analyze --against`: each layer beside the one a scheme would give.
+
+The reference of a layer is that layer with the scheme's poles in it: as many channels, modes and,
+where it has any, its own step sizes. A continuous scheme is put at those step sizes; a scheme that
+gives poles per sample does not depend on them.
+
+"Closer" and "further" need a third point, where the layer began. It is the known initialization
+nearest to the layer, at the layer's own step sizes, as for `init_scheme`; where none is known, or
+the nearest is too far to be believed, neither word is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Unpack
+
+import numpy as np
+
+from ssmspec.analysis.report import (
+    ReadingOptions,
+    Source,
+    chosen_reading,
+    find,
+    layer_report,
+    measure,
+    opened,
+)
+from ssmspec.checkpoints.reading_note import completed
+from ssmspec.errors import UsageError
+from ssmspec.families.base import Family
+from ssmspec.families.catalog import Catalog
+from ssmspec.initial_spectra import InitialSpectra
+from ssmspec.metrics import METRICS, combine
+from ssmspec.metrics.base import Context
+from ssmspec.metrics.initialization import UNMOVED, drift
+from ssmspec.reading import Reading
+from ssmspec.results.against import Contrast, LayerContrast, SchemeComparison, Start
+from ssmspec.results.report import CheckpointSummary, LayerReport, NotApplicable, Skipped
+from ssmspec.schemes import SCHEMES, Kind, Scheme
+from ssmspec.schemes.options import DEFAULTS
+from ssmspec.spectrum import LayerSpectrum, Structure
+
+SEED = 0
+"""Of the random parts of a reference; layer i draws with (SEED, i)."""
+
+NO_KERNEL = "an initialization of the poles says nothing of B and C"
+
+STRAYED = 10.0
+"""Half-widths, rms, beyond which the nearest initialization is not taken for the start. A
+heuristic: trained files lie within a few, and another scheme's poles tens to hundreds away."""
+
+
+def against(
+    source: Source,
+    scheme: str,
+    reading: Reading | None = None,
+    *,
+    seed: int = SEED,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[ReadingOptions],
+) -> SchemeComparison:
+    """Set every layer of a model beside the layer that an initialization scheme would give it.
+
+    Args:
+        source: what `analyze` takes.
+        scheme: the scheme's id, at its default options.
+        reading: how to read the model; or its fields as keywords.
+        seed: of the scheme's random parts, a non-negative integer.
+        progress: called after each layer with (done, all).
+        **options: fields of `Reading`.
+
+    Returns:
+        Value, reference and difference of every metric, and whether training moved it closer to
+        the reference or further from it. A layer that cannot hold the scheme carries the reason.
+
+    Raises:
+        UsageError: there is no such scheme, or the seed is negative.
+        CheckpointError: the source cannot be read.
+        NoLayersError: nothing in it looks like a state-space layer.
+    """
+    chosen = chosen_reading(reading, options)
+    law = SCHEMES.require(scheme)
+    if seed < 0:
+        raise UsageError(f"a seed is a non-negative integer, got {seed}")
+    with opened(source) as checkpoint:
+        chosen = completed(chosen, checkpoint)
+        found, skipped = find(Catalog(checkpoint), chosen)
+        layers: list[LayerContrast] = []
+        assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
+        for done, layer in enumerate(found, start=1):
+            spectrum = layer.read(checkpoint, chosen)
+            if isinstance(spectrum, Skipped):
+                skipped += (spectrum,)
+            else:
+                layers.append(_contrast(layer.family, spectrum, law, chosen, (seed, done - 1)))
+                assumptions |= dict.fromkeys(spectrum.assumptions)
+            if progress is not None:
+                progress(done, len(found))
+        assumptions |= dict.fromkeys(_assumptions(law, seed, layers))
+        return SchemeComparison(
+            checkpoint=CheckpointSummary(
+                checkpoint.path, checkpoint.container, checkpoint.size, len(checkpoint.tensors)
+            ),
+            scheme=law.id,
+            seed=seed,
+            layers=tuple(layers),
+            model=_model(layers),
+            skipped=skipped,
+            assumptions=tuple(assumptions),
+            sequence_length=chosen.seq_len,
+            sample_rate=chosen.sample_rate,
+        )
+
+
+def _contrast(
+    family: Family, spectrum: LayerSpectrum, law: Scheme, reading: Reading, seed: Sequence[int]
+) -> LayerContrast:
+    measured, _ = measure(family, spectrum, reading)
+    drawn = _reference(spectrum, law, seed)
+    if isinstance(drawn, NotApplicable):
+        return LayerContrast(measured, drawn, None, {})
+    context = Context(reading.seq_len, reading.rate_of(spectrum.name), no_kernel=NO_KERNEL)
+    reference = layer_report(drawn, law.title, context)
+    starts = InitialSpectra(family, spectrum)
+    start = _start(spectrum, starts)
+    before = None
+    if start is not None:
+        trained = start.drift > UNMOVED
+        before = layer_report(starts[start.scheme], family.title, context) if trained else measured
+    return LayerContrast(
+        measured,
+        reference,
+        start,
+        {
+            key: Contrast(outcome, reference.metrics[key], before.metrics[key] if before else None)
+            for key, outcome in measured.metrics.items()
+            if key not in ("init_scheme", "init_drift")
+        },
+    )
+
+
+def _reference(
+    spectrum: LayerSpectrum, law: Scheme, seed: Sequence[int]
+) -> LayerSpectrum | NotApplicable:
+    """The layer with the scheme's poles in it, or why it cannot be."""
+    if spectrum.non_finite:
+        return NotApplicable("poles are NaN or infinite")
+    if law.oscillates and not spectrum.is_complex:
+        real = ", ".join(scheme.id for scheme in SCHEMES.values() if not scheme.oscillates)
+        return NotApplicable(
+            f"real poles cannot oscillate as those of {law.id} do; {real} can be set beside them"
+        )
+    dt = spectrum.dt if law.kind is Kind.CONTINUOUS else None
+    if dt is not None and not (np.isfinite(dt) & (dt > 0)).all():
+        return NotApplicable("a step size is zero or not finite")
+    try:
+        draw = law.draw(
+            spectrum.channels,
+            _stored_modes(spectrum),
+            seed,
+            dt=dt,
+            discretization=spectrum.discretization,
+        )
+    except UsageError as error:  # a scheme that is not computed at this size
+        return NotApplicable(str(error))
+    return LayerSpectrum(
+        name=spectrum.name,
+        family=spectrum.family,
+        discretization=spectrum.discretization,
+        symmetry=law.symmetry,
+        log_poles=draw.log_poles,
+        dt=spectrum.dt,
+        selective=spectrum.selective,
+    )
+
+
+def _stored_modes(spectrum: LayerSpectrum) -> int:
+    """Modes of the reference's channels: a DPLR layer's eigenvalues come in conjugate pairs."""
+    if spectrum.structure is Structure.DPLR:
+        return max(1, spectrum.modes // 2)
+    return spectrum.modes
+
+
+def _start(spectrum: LayerSpectrum, starts: Mapping[str, LayerSpectrum]) -> Start | None:
+    drifts = {scheme: drift(spectrum, initial) for scheme, initial in starts.items()}
+    nearest = min(drifts, key=drifts.__getitem__, default=None)
+    if nearest is None or drifts[nearest] > STRAYED:
+        return None
+    return Start(nearest, drifts[nearest])
+
+
+def _model(layers: Sequence[LayerContrast]) -> dict[str, Contrast]:
+    """Every metric over the layers that have a reference, and over their references."""
+    compared = [layer for layer in layers if not isinstance(layer.reference, NotApplicable)]
+    model = {}
+    for metric in METRICS.values():
+        contrasts = [
+            (layer.layer.channels * layer.layer.modes, layer.metrics[metric.id])
+            for layer in compared
+            if metric.id in layer.metrics
+        ]
+        if contrasts:
+            starts = [(weight, c.start) for weight, c in contrasts if c.start is not None]
+            model[metric.id] = Contrast(
+                combine(metric, [(weight, c.value) for weight, c in contrasts]).outcome,
+                combine(metric, [(weight, c.reference) for weight, c in contrasts]).outcome,
+                combine(metric, starts).outcome if len(starts) == len(contrasts) else None,
+            )
+    return model
+
+
+def _assumptions(law: Scheme, seed: int, layers: Sequence[LayerContrast]) -> Iterator[str]:
+    compared = [layer for layer in layers if isinstance(layer.reference, LayerReport)]
+    if not compared:
+        return
+    with_dt = [layer for layer in compared if layer.layer.value("step_size_median") is not None]
+    settings = _settings(law, draws_dt=len(with_dt) < len(compared))
+    if settings or law.random:
+        described = f" ({', '.join(settings)})" if settings else ""
+        yield f"the references of {law.id} are one draw each with seed {seed}{described}"
+    if law.kind is Kind.CONTINUOUS and with_dt:
+        yield f"the references of {law.id} stand at each layer's own step sizes"
+    starts = sorted({layer.start.scheme for layer in compared if layer.start})
+    if starts:
+        yield (
+            f"a layer is taken to have started from the known initialization nearest to it, at its "
+            f"own step sizes ({', '.join(starts)}): a change of step sizes is not seen"
+        )
+    unknown = sum(layer.start is None for layer in compared)
+    if unknown:
+        which = "the layers" if unknown == len(compared) else f"{unknown} of {len(compared)} layers"
+        yield f"where {which} started is not known, so closer and further are left out there"
+    if any(
+        isinstance(c.reference, LayerReport) and c.reference.modes != c.layer.modes
+        for c in compared
+    ):
+        yield (
+            "the eigenvalues of a DPLR layer come in conjugate pairs; its reference has half as "
+            "many modes, one of each pair"
+        )
+
+
+def _settings(law: Scheme, *, draws_dt: bool) -> list[str]:
+    """The options a scheme was drawn with, in words: `xi from 0.001 to 0.1`."""
+    knobs = DEFAULTS.resolve(law.id, law.options)
+    shown = []
+    for option in law.options:
+        value = getattr(knobs, option)
+        if option.endswith("_min"):
+            name = option.removesuffix("_min")
+            if name != "dt" or draws_dt:
+                shown.append(f"{name} from {value:g} to {getattr(knobs, name + '_max'):g}")
+        elif not option.endswith("_max") and value is not None:
+            shown.append(f"{option} {value:g}")
+    return shown

@@ -1,0 +1,275 @@
+"""The use case behind `ssmspec compare`: two models side by side, layer by layer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias, Unpack
+
+import numpy as np
+
+from ssmspec.analysis.matching import match_names
+from ssmspec.analysis.report import ReadingOptions, Source, analyze, chosen_reading, opened
+from ssmspec.analysis.tensors import compare_tensors, parameters
+from ssmspec.checkpoints import Checkpoint
+from ssmspec.errors import UsageError
+from ssmspec.families import FoundLayer, find_layers
+from ssmspec.families.catalog import Catalog
+from ssmspec.metrics import METRICS, combine
+from ssmspec.metrics.initialization import displacements
+from ssmspec.naming import did_you_mean, matches, printable
+from ssmspec.reading import Reading
+from ssmspec.results.comparison import (
+    Comparison,
+    LayerPair,
+    OutcomePair,
+    PolesMoved,
+    Side,
+    SideKind,
+    TensorComparison,
+)
+from ssmspec.results.report import NotApplicable, Outcome, Report
+from ssmspec.results.saved import find_report
+from ssmspec.spectrum import LayerSpectrum
+
+Comparable: TypeAlias = Source | Report
+"""A model, or what was measured of one: a `Report`, or the path of a saved one."""
+
+NOT_SAVED = "the saved report does not have it"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One side: its report and, where it is a checkpoint, the open file and its layers."""
+
+    path: str
+    report: Report
+    checkpoint: Checkpoint | None = None
+    layers: Mapping[str, FoundLayer] | None = None
+
+    def spectrum(self, layer: str, reading: Reading) -> LayerSpectrum | None:
+        """The poles of a measured layer; None where this side is a saved report."""
+        if self.checkpoint is None or self.layers is None:
+            return None
+        spectrum = self.layers[layer].read(self.checkpoint, reading)
+        return spectrum if isinstance(spectrum, LayerSpectrum) else None
+
+    def summary(self) -> Side:
+        kind = SideKind.REPORT if self.checkpoint is None else SideKind.CHECKPOINT
+        report = self.report
+        return Side(self.path, kind, report.checkpoint, len(report.layers), report.skipped)
+
+
+def compare(
+    a: Comparable,
+    b: Comparable,
+    reading: Reading | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[ReadingOptions],
+) -> Comparison:
+    """Set two models side by side: their metrics, how far poles moved, and every tensor.
+
+    Layers and tensors are matched by name, where need be without the prefixes that wrappers add.
+    A layer's poles are matched within each channel by rank of |omega_unwrapped|, as for
+    `init_drift`. Where a sequence length or a sample rate is not given, a saved report's is used
+    for both sides.
+
+    Args:
+        a: the first model ("before"): what `analyze` takes, a `Report`, or the path of a saved
+            JSON report.
+        b: the second ("after").
+        reading: how to read the checkpoints; or its fields as keywords.
+        progress: called after each pair of tensors with (done, all).
+        **options: fields of `Reading`.
+
+    Returns:
+        The comparison; every difference is B - A.
+
+    Raises:
+        CheckpointError: a side cannot be read.
+        NoLayersError: nothing in a checkpoint looks like a state-space layer.
+    """
+    chosen = chosen_reading(reading, options)
+    saved = [_saved(source) for source in (a, b)]
+    chosen = _with_saved(chosen, [report for report in saved if report])
+    with ExitStack() as stack:
+        side_a, side_b = (
+            _measured(source, report, chosen, stack)
+            for source, report in zip((a, b), saved, strict=True)
+        )
+        used = _with_shared(chosen, side_a.report, side_b.report)
+        layers_a, layers_b = ({r.name: r for r in s.report.layers} for s in (side_a, side_b))
+        matching = match_names(tuple(layers_a), tuple(layers_b))
+        pairs = tuple(
+            LayerPair(
+                a=layers_a[name_a],
+                b=layers_b[name_b],
+                metrics=_paired(layers_a[name_a].metrics, layers_b[name_b].metrics),
+                poles=_poles_moved(
+                    side_a.spectrum(name_a, chosen), side_b.spectrum(name_b, chosen)
+                ),
+            )
+            for name_a, name_b in matching.pairs
+        )
+        tensors, tensor_notes = _tensors(side_a, side_b, progress)
+        notes = (
+            *_taken_over(chosen_reading(reading, options), chosen),
+            matching.assumption("layers"),
+            *tensor_notes,
+            *_differences_in_reading(side_a.report, side_b.report),
+            *_labelled(side_a.report.assumptions, side_b.report.assumptions),
+        )
+        return Comparison(
+            a=side_a.summary(),
+            b=side_b.summary(),
+            layers=pairs,
+            only_a=matching.only_a,
+            only_b=matching.only_b,
+            model=_paired(
+                {key: metric.outcome for key, metric in side_a.report.model.items()},
+                {key: metric.outcome for key, metric in side_b.report.model.items()},
+            ),
+            tensors=tensors,
+            assumptions=tuple(note for note in notes if note),
+            sequence_length=used.seq_len,
+            sample_rate=used.sample_rate,
+        )
+
+
+def _with_shared(reading: Reading, a: Report, b: Report) -> Reading:
+    """The reading, with what both files say of themselves where it was not given."""
+    if a.sequence_length == b.sequence_length:
+        reading = reading.with_seq_len(a.sequence_length)
+    if reading.sample_rate is None and a.sample_rate == b.sample_rate:
+        reading = replace(reading, sample_rate=a.sample_rate)
+    return reading
+
+
+def _saved(source: Comparable) -> Report | None:
+    if isinstance(source, Report):
+        return source
+    return find_report(Path(source)) if isinstance(source, str | os.PathLike) else None
+
+
+def _with_saved(reading: Reading, reports: Sequence[Report]) -> Reading:
+    """The reading, with what it does not say taken from the first saved report that says it."""
+    for report in reports:
+        reading = reading.with_seq_len(report.sequence_length)
+        if reading.sample_rate is None and report.sample_rate is not None:
+            reading = replace(reading, sample_rate=report.sample_rate)
+    return reading
+
+
+def _measured(
+    source: Comparable, saved: Report | None, reading: Reading, stack: ExitStack
+) -> _Measured:
+    if isinstance(source, Report):
+        return _Measured("a report in memory", _selected(source, reading.layers))
+    if saved is not None and isinstance(source, str | os.PathLike):
+        return _Measured(os.fspath(source), _selected(saved, reading.layers))
+    checkpoint = stack.enter_context(opened(source))
+    found, _ = find_layers(Catalog(checkpoint), reading)
+    return _Measured(
+        path=checkpoint.path,
+        report=analyze(checkpoint, reading),
+        checkpoint=checkpoint,
+        layers={layer.site.name: layer for layer in found},
+    )
+
+
+def _selected(report: Report, glob: str | None) -> Report:
+    """A saved report's layers that fit, and the model's numbers over those."""
+    if glob is None:
+        return report
+    layers = tuple(layer for layer in report.layers if matches(layer.name, glob))
+    if report.layers and not layers:
+        near = did_you_mean(glob, (printable(layer.name) for layer in report.layers))
+        raise UsageError(f"no layer of the saved report fits --layers {glob!r}; {near}")
+    absent = NotApplicable(NOT_SAVED)
+    model = {
+        metric.id: combine(
+            metric, [(r.channels * r.modes, r.metrics.get(metric.id, absent)) for r in layers]
+        )
+        for metric in METRICS.values()
+        if metric.id in report.model
+    }
+    return replace(report, layers=layers, model=model)
+
+
+def _paired(a: Mapping[str, Outcome], b: Mapping[str, Outcome]) -> dict[str, OutcomePair]:
+    """Every metric that either side has, in A's order."""
+    absent = NotApplicable(NOT_SAVED)
+    return {key: OutcomePair(a.get(key, absent), b.get(key, absent)) for key in {**a, **b}}
+
+
+def _poles_moved(a: LayerSpectrum | None, b: LayerSpectrum | None) -> PolesMoved | NotApplicable:
+    if a is None or b is None:
+        return NotApplicable("a saved report holds no poles")
+    for side, layer in (("A", a), ("B", b)):
+        if layer.non_finite:
+            return NotApplicable(f"poles of {side} are NaN or infinite")
+    if a.shape != b.shape:
+        return NotApplicable(f"A has {_shape(a)} and B has {_shape(b)}")
+    moved = displacements(b, a)
+    if moved is None:
+        return NotApplicable("a mode of A has no damping, so its half-width is 0")
+    rms, largest = float(np.sqrt(np.square(moved).mean())), float(moved.max())
+    if not (math.isfinite(rms) and math.isfinite(largest)):
+        return NotApplicable("a mode of A has next to no damping, so its half-width is nearly 0")
+    return PolesMoved(rms, largest, int(np.count_nonzero(moved)), moved.size)
+
+
+def _shape(layer: LayerSpectrum) -> str:
+    return f"{layer.channels} x {layer.modes} modes"
+
+
+def _tensors(
+    a: _Measured, b: _Measured, progress: Callable[[int, int], None] | None
+) -> tuple[TensorComparison | NotApplicable, list[str | None]]:
+    if a.checkpoint is None or b.checkpoint is None:
+        return NotApplicable("a saved report holds no tensors"), []
+    sides = [
+        parameters(Catalog(side.checkpoint), tuple((side.layers or {}).values()))
+        for side in (a, b)
+        if side.checkpoint is not None
+    ]
+    result, matching = compare_tensors(sides[0], sides[1], progress)
+    left_out = [side.optimizer_tensors for side in sides]
+    note = f"{left_out[0]} tensors of optimizer state in A and {left_out[1]} in B are left out"
+    return result, [matching.assumption("tensors"), note if any(left_out) else None]
+
+
+def _taken_over(given: Reading, used: Reading) -> Iterator[str]:
+    """What was read from a saved report because nobody gave it."""
+    for name, asked, found in (
+        ("sequence length", given.seq_len, used.seq_len),
+        ("sample rate", given.sample_rate, used.sample_rate),
+    ):
+        if asked != found:
+            yield f"the {name}, {found:g}, is taken from a saved report"
+
+
+def _differences_in_reading(a: Report, b: Report) -> Iterator[str]:
+    for what, x, y in (
+        ("a sequence length", a.sequence_length, b.sequence_length),
+        ("a sample rate", a.sample_rate, b.sample_rate),
+    ):
+        if x != y:
+            yield (
+                f"A was measured with {what} of {x or 'unknown'} and B of {y or 'unknown'}: "
+                f"what depends on it cannot be compared"
+            )
+
+
+def _labelled(a: Sequence[str], b: Sequence[str]) -> Iterator[str]:
+    """Assumptions of both sides; one that only one side makes is labelled with it."""
+    for sentence in dict.fromkeys([*a, *b]):
+        if sentence in a and sentence in b:
+            yield sentence
+        else:
+            yield f"{'A' if sentence in a else 'B'}: {sentence}"

@@ -1,0 +1,1 @@
+"""Flax msgpack files: a bounded cursor over their bytes, and the file."""

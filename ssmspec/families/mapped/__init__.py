@@ -1,0 +1,1 @@
+"""Layers that a page of the user describes (`--map`): the page, and the family made of it."""

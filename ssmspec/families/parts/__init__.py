@@ -1,0 +1,1 @@
+"""What several families compute alike: diagonals, residues, DPLR eigenvalues, gates."""

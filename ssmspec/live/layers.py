@@ -1,0 +1,147 @@
+"""The state-space layers of a model that is training: found once, read again at every look.
+
+Whatever has a `state_dict()` will do, and torch is not imported: its tensors are taken through
+their own methods. Only the tensors that poles and step sizes come from are copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from ssmspec.analysis.report import HasStateDict, find
+from ssmspec.checkpoints.memory import MemoryCheckpoint
+from ssmspec.errors import CheckpointError, NoLayersError
+from ssmspec.families import FoundLayer
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.precision import Rounding
+from ssmspec.naming import printable
+from ssmspec.reading import Reading
+from ssmspec.results.report import Skipped
+from ssmspec.spectrum import LayerSpectrum
+
+Watched: TypeAlias = Mapping[str, Any] | HasStateDict
+"""A module, or a mapping of names to tensors that change in place."""
+
+WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+"""Path components that torch.compile, FSDP and activation checkpointing put into names."""
+
+MAX_WRAPPERS = 4
+"""Wrappers around a model that are looked through for its configuration."""
+
+PARALLEL = "module."
+"""What DistributedDataParallel and DataParallel put before every name."""
+
+
+class LiveLayers:
+    """Reads the layers of one model as they are now.
+
+    Layers have the same names whether or not the model is wrapped for compilation or for several
+    processes, so that a run may be resumed on another machine.
+
+    Args:
+        source: the model.
+        reading: how to read it.
+
+    Attributes:
+        found: the layers, in natural order of their names.
+        shapes: (H, M) of each, by name.
+        skipped: what looked like a layer and cannot be measured, and why.
+
+    Raises:
+        CheckpointError: the source has no state dict.
+        NoLayersError: it holds no state-space layer that can be measured.
+    """
+
+    def __init__(self, source: Watched, reading: Reading) -> None:
+        self._source = source
+        self._reading = reading
+        self._config = _config(source)
+        with self._checkpoint() as checkpoint:
+            layers, skipped = find(Catalog(checkpoint), reading)
+            results = [layer.read(checkpoint, reading) for layer in layers]
+        self.skipped = skipped + tuple(item for item in results if isinstance(item, Skipped))
+        self.found: tuple[FoundLayer, ...] = tuple(
+            layer
+            for layer, result in zip(layers, results, strict=True)
+            if not isinstance(result, Skipped)
+        )
+        self.shapes = {
+            result.name: result.shape for result in results if isinstance(result, LayerSpectrum)
+        }
+        if not self.found:
+            first = self.skipped[0]
+            raise NoLayersError(
+                f"no layer of the model can be measured: {printable(first.name)}: {first.reason}"
+            )
+
+    def read(self) -> list[tuple[FoundLayer, LayerSpectrum, Rounding | None]]:
+        """Each layer's poles now, and what rounding did to them.
+
+        Raises:
+            CheckpointError: a layer's tensors are gone or no longer fit together.
+        """
+        with self._checkpoint() as checkpoint:
+            return [self._read(layer, checkpoint) for layer in self.found]
+
+    def _read(
+        self, layer: FoundLayer, checkpoint: MemoryCheckpoint
+    ) -> tuple[FoundLayer, LayerSpectrum, Rounding | None]:
+        spectrum = layer.read(checkpoint, self._reading)
+        if isinstance(spectrum, Skipped):
+            raise CheckpointError(
+                f"{printable(spectrum.name)} can no longer be read: {spectrum.reason}; watch a "
+                f"model whose parameters keep their names and shapes"
+            )
+        if spectrum.shape != self.shapes[spectrum.name]:
+            raise CheckpointError(
+                f"{printable(spectrum.name)} had poles of shape {self.shapes[spectrum.name]} and "
+                f"now has {spectrum.shape}; make a new monitor for another model"
+            )
+        return layer, spectrum, layer.rounding(checkpoint, self._reading, spectrum)
+
+    def _checkpoint(self) -> MemoryCheckpoint:
+        checkpoint = MemoryCheckpoint(unwrapped(_state(self._source)), "the model")
+        checkpoint.config = self._config
+        return checkpoint
+
+
+def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state dict under the names that the bare model gives its tensors.
+
+    Names are left as they are where two of them would become one.
+    """
+    if not all(isinstance(name, str) for name in state):
+        return state
+    parts = [[part for part in name.split(".") if part not in WRAPPERS] for name in state]
+    names = [".".join(part) for part in parts]
+    if all(name.startswith(PARALLEL) for name in names):
+        names = [name.removeprefix(PARALLEL) for name in names]
+    if len(set(names)) < len(names):
+        return state
+    return dict(zip(names, state.values(), strict=True))
+
+
+def _state(source: Watched) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    state_dict = getattr(source, "state_dict", None)
+    state = state_dict() if callable(state_dict) and not isinstance(source, type) else None
+    if not isinstance(state, Mapping):
+        raise CheckpointError(
+            f"what is watched is a module, or a mapping of names to tensors that change in place, "
+            f"not {type(source).__name__}; `ssmspec.analyze` reads files"
+        )
+    return state
+
+
+def _config(source: Watched) -> Mapping[str, Any]:
+    """The configuration of a Hugging Face model, which some families read limits of dt from."""
+    model: object = source
+    for _ in range(MAX_WRAPPERS):
+        to_dict = getattr(getattr(model, "config", None), "to_dict", None)
+        config = to_dict() if callable(to_dict) else None
+        if isinstance(config, Mapping):
+            return config
+        model = getattr(model, "_orig_mod", getattr(model, "module", None))
+    return {}

@@ -1,0 +1,1 @@
+"""What use cases hand to writers: frozen values, one result a file."""

@@ -1,0 +1,315 @@
+"""What a comparison of two models found, as frozen values: A is "before", B is "after".
+
+Every difference is B - A. Nothing here says which of the two is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ssmspec._version import __version__
+from ssmspec.results.report import (
+    SCHEMA_VERSION,
+    CheckpointSummary,
+    LayerReport,
+    Measured,
+    NotApplicable,
+    Outcome,
+    Skipped,
+    shared_unit,
+    subtract,
+)
+
+
+class SideKind(StrEnum):
+    """What one side of a comparison is: the model itself, or what was once measured of it."""
+
+    CHECKPOINT = "checkpoint"
+    REPORT = "saved report"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        path: as the user gave it.
+        kind: the model, or a report of it.
+        checkpoint: the checkpoint; of a report, the one it was made from.
+        layers: how many layers were measured.
+        skipped: what was not measured, and why.
+    """
+
+    path: str
+    kind: SideKind
+    checkpoint: CheckpointSummary
+    layers: int
+    skipped: tuple[Skipped, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {
+            "path": self.path,
+            "kind": self.kind.value,
+            "checkpoint": self.checkpoint.to_dict(),
+            "skipped": [entry.to_dict() for entry in self.skipped],
+        }
+
+
+def outcomes_to_dict(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Several outcomes of one metric: a value or null each, and a reason for every null."""
+    reasons = {k: o.reason for k, o in outcomes.items() if isinstance(o, NotApplicable)}
+    values = {k: o.value if isinstance(o, Measured) else None for k, o in outcomes.items()}
+    return {**values, **({"not_applicable": reasons} if reasons else {})}
+
+
+@dataclass(frozen=True)
+class OutcomePair:
+    """One metric on both sides."""
+
+    a: Outcome
+    b: Outcome
+
+    @property
+    def difference(self) -> float | None:
+        """B - A; None where a side has no number or the units differ."""
+        return subtract(self.b, self.a)
+
+    @property
+    def unit(self) -> str | None:
+        """The unit both are in."""
+        return shared_unit(self.a, self.b)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        shown = outcomes_to_dict({"a": self.a, "b": self.b})
+        return {**shown, "difference": self.difference, "unit": self.unit}
+
+
+@dataclass(frozen=True)
+class PolesMoved:
+    """How far the poles of one layer moved from A to B, in half-widths of A's modes.
+
+    Attributes:
+        rms: root mean square over modes.
+        largest: the mode that moved most.
+        moved: modes that moved by more than single precision rounds.
+        modes: H M.
+    """
+
+    rms: float
+    largest: float
+    moved: int
+    modes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {
+            "rms": self.rms,
+            "largest": self.largest,
+            "unit": "half-widths",
+            "moved": self.moved,
+            "modes": self.modes,
+        }
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """One layer on both sides; metrics by id, in table order."""
+
+    a: LayerReport
+    b: LayerReport
+    metrics: Mapping[str, OutcomePair]
+    poles: PolesMoved | NotApplicable
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report; `name` is A's."""
+        return {
+            "name": self.a.name,
+            "name_b": self.b.name,
+            "metrics": {key: pair.to_dict() for key, pair in self.metrics.items()},
+            "poles_moved": self.poles.to_dict(),
+        }
+
+
+class Change(StrEnum):
+    """What became of a tensor."""
+
+    ONLY_A = "only in A"
+    ONLY_B = "only in B"
+    SHAPE = "shape"
+    DTYPE = "dtype"
+    VALUES = "values"
+    UNREAD = "not compared"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of one side, as it is stored."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class ValueChange:
+    """How far the values of a tensor moved.
+
+    Attributes:
+        elements: how many differ; a NaN equals a NaN and -0.0 equals 0.0.
+        largest: largest |b - a| of elements that differ and are finite on both sides; None where
+            there is none.
+        rms: root mean square of A's finite values; None where it is beyond what a float holds.
+    """
+
+    elements: int
+    largest: float | None
+    rms: float | None
+
+    @property
+    def relative(self) -> float | None:
+        """`largest` over `rms`."""
+        if self.largest is None or not self.rms:
+            return None
+        ratio = self.largest / self.rms
+        return ratio if math.isfinite(ratio) else None
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """One tensor that is not the same on both sides.
+
+    Attributes:
+        change: what became of it; a change of dtype is also one of values where `values` says so.
+        a: as A stores it, None where it does not.
+        b: likewise.
+        values: how far the values moved, where both sides have them in one shape.
+        layer: the state-space layer whose poles, B or C it sets, or None.
+        role: which of that layer's parameters it is, in the family's own word.
+    """
+
+    change: Change
+    a: Stored | None
+    b: Stored | None
+    values: ValueChange | None = None
+    layer: str | None = None
+    role: str | None = None
+
+    @property
+    def name(self) -> str:
+        """A's name, or B's where A has none."""
+        stored = self.a or self.b
+        return stored.name if stored else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        values = self.values
+        return {
+            "name": self.name,
+            "change": self.change.value,
+            "a": self.a.to_dict() if self.a else None,
+            "b": self.b.to_dict() if self.b else None,
+            "elements": values.elements if values else None,
+            "largest_difference": values.largest if values else None,
+            "largest_over_rms": values.relative if values else None,
+            "state_space_layer": self.layer,
+            "state_space_parameter": self.role,
+        }
+
+
+@dataclass(frozen=True)
+class TensorComparison:
+    """Every tensor of both sides, optimizer state left out.
+
+    Attributes:
+        matched: tensors on both sides.
+        identical: those of them with the same dtype, shape and values.
+        differences: the others, and what only one side has.
+        state_space: matched tensors that are parameters of a state-space layer.
+    """
+
+    matched: int
+    identical: int
+    differences: tuple[TensorDifference, ...]
+    state_space: int
+
+    @property
+    def changed(self) -> tuple[TensorDifference, ...]:
+        """Tensors that both sides have, whose values or shapes differ."""
+        return tuple(
+            difference
+            for difference in self.differences
+            if difference.change is Change.SHAPE
+            or (difference.values is not None and difference.values.elements > 0)
+        )
+
+    @property
+    def only_state_space_changed(self) -> bool:
+        """Something changed, only in parameters of state-space layers, though others are there."""
+        changed = self.changed
+        others = self.matched - self.state_space
+        return bool(changed) and others > 0 and all(d.layer is not None for d in changed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {
+            "matched": self.matched,
+            "identical": self.identical,
+            "only_state_space_changed": self.only_state_space_changed,
+            "differences": [difference.to_dict() for difference in self.differences],
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models side by side.
+
+    Attributes:
+        a: the first side.
+        b: the second.
+        layers: layers on both sides, in A's order.
+        only_a: names of layers only A has.
+        only_b: likewise.
+        model: metric over each whole model by id.
+        tensors: every tensor, where both sides hold tensors.
+        assumptions: sentences about what was taken for granted.
+        sequence_length: L in samples, or None.
+        sample_rate: hertz, or None.
+    """
+
+    a: Side
+    b: Side
+    layers: tuple[LayerPair, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    model: Mapping[str, OutcomePair]
+    tensors: TensorComparison | NotApplicable
+    assumptions: tuple[str, ...] = ()
+    sequence_length: int | None = None
+    sample_rate: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON report of a comparison, free of infinities and NaN."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "ssmspec", "version": __version__},
+            "a": self.a.to_dict(),
+            "b": self.b.to_dict(),
+            "assumptions": list(self.assumptions),
+            "sequence_length": self.sequence_length,
+            "sample_rate": self.sample_rate,
+            "layers": [pair.to_dict() for pair in self.layers],
+            "only_in_a": list(self.only_a),
+            "only_in_b": list(self.only_b),
+            "model": {"metrics": {key: pair.to_dict() for key, pair in self.model.items()}},
+            "tensors": self.tensors.to_dict(),
+        }

@@ -1,0 +1,163 @@
+"""The model: a residual stack of diagonal SSM blocks between an encoder and a readout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssmspec.errors import UsageError
+from ssmspec.training.config import ModelConfig
+from ssmspec.training.model.initialize import new_layer
+from ssmspec.training.model.layers import DiagonalLayer
+from ssmspec.training.norms import new_norm
+from ssmspec.training.tasks.base import Data, Readout, Target
+
+
+def build_model(config: ModelConfig, data: Data, seed: int) -> SequenceModel:
+    """A new model for a task, on the CPU.
+
+    The same arguments give the same weights, and torch's global random state stays as it was. The
+    poles of layer i are those of the scheme at seed (seed, i), as `ssmspec reinit` draws them.
+
+    Args:
+        config: of the model.
+        data: of the task; only its description is used.
+        seed: non-negative.
+
+    Raises:
+        UsageError: a setting makes no sense, or the task is causal and the model is not.
+        SchemeError: the layers cannot hold the scheme.
+    """
+    if config.bidirectional and data.causal:
+        raise UsageError(
+            "the task is causal, its answers may depend on earlier samples only; a bidirectional "
+            "model would see later ones"
+        )
+    layers = [new_layer(config, seed, number) for number in range(config.n_layers)]
+    for layer in layers:
+        layer.freeze(config.freeze)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU alone
+        return SequenceModel(config, data, layers)
+
+
+class Block(nn.Module):
+    """Norm, SSM, GELU and a gated linear mix of features, around which the input is added."""
+
+    def __init__(self, config: ModelConfig, ssm: DiagonalLayer) -> None:
+        super().__init__()
+        self.prenorm = config.prenorm
+        self.norm = new_norm(config.norm, config.d_model)
+        self.ssm = ssm
+        self.mix = nn.Linear(config.d_model, 2 * config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, padding: Tensor | None, rate: float, kernel_taps: int | None
+    ) -> Tensor:
+        """(B, L, H) to (B, L, H); padded samples, (B, L), are silent to the SSM."""
+        u = self.norm(x, padding) if self.prenorm else x
+        if padding is not None:
+            u = u.masked_fill(padding.unsqueeze(-1), 0.0)
+        y = self.ssm(u.transpose(1, 2), rate, kernel_taps).transpose(1, 2).contiguous()
+        y = self.dropout(nn.functional.gelu(y))
+        y = self.dropout(nn.functional.glu(self.mix(y), dim=-1))
+        x = x + y
+        return x if self.prenorm else self.norm(x, padding)
+
+
+class SequenceModel(nn.Module):
+    """Encoder, blocks and readout.
+
+    With `prenorm` the sum of all blocks is normalized once more before the readout. Where sequences
+    are padded, neither what a padded sample holds nor how many there are changes the answer.
+
+    Attributes:
+        blocks: the stack; `blocks.<i>.ssm` holds the poles.
+    """
+
+    def __init__(self, config: ModelConfig, data: Data, layers: list[DiagonalLayer]) -> None:
+        super().__init__()
+        features = config.d_model
+        self.pooled = data.target is Target.CLASS
+        self.readout = data.readout
+        self.encoder: nn.Module = (
+            nn.Linear(data.d_input, features)
+            if data.vocabulary is None
+            else nn.Embedding(data.vocabulary, features)
+        )
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in layers)
+        self.norm = new_norm(config.norm, features) if config.prenorm else None
+        self.decoder = nn.Linear(features, data.d_output)
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        rate: float = 1.0,
+        kernel_taps: int | None = None,
+    ) -> Tensor:
+        """The answers.
+
+        Args:
+            x: float (B, L, d_input), or int64 tokens (B, L).
+            lengths: int64 (B,), at least 1: samples that count; None where all do.
+            rate: R where `x` is sampled at 1/R of the rate of training.
+            kernel_taps: lags after which every kernel is cut to 0; None for all.
+
+        Returns:
+            (B, d_output) for `Target.CLASS`, otherwise (B, L, d_output).
+        """
+        padding = None
+        if lengths is not None:
+            padding = torch.arange(x.shape[1], device=x.device) >= lengths.unsqueeze(1)
+            x = x.masked_fill(padding if x.ndim == 2 else padding.unsqueeze(-1), 0)
+        x = self.encoder(x)
+        for block in self.blocks:
+            x = block(x, padding, rate, kernel_taps)
+        if self.norm is not None:
+            x = self.norm(x, padding)
+        answers: Tensor = self.decoder(self._pool(x, lengths, padding) if self.pooled else x)
+        return answers
+
+    def _pool(self, x: Tensor, lengths: Tensor | None, padding: Tensor | None) -> Tensor:
+        """(B, L, H) to (B, H)."""
+        if lengths is None or padding is None:
+            return x.mean(1) if self.readout is Readout.MEAN else x[:, -1]
+        if self.readout is Readout.LAST:
+            return x[torch.arange(len(x), device=x.device), lengths - 1]
+        total = x.masked_fill(padding.unsqueeze(-1), 0.0).sum(1)
+        return total / lengths.unsqueeze(1)
+
+    def parameter_groups(
+        self, lr: float, ssm_lr: float, weight_decay: float
+    ) -> list[dict[str, Any]]:
+        """Every parameter that trains, in exactly one group for an optimizer.
+
+        Poles and step sizes learn at `ssm_lr` and do not decay, as in state-spaces/s4. C, D, norms
+        and biases learn at `lr` and do not decay; the other weights learn at `lr` and decay. A
+        group without parameters is left out.
+
+        Returns:
+            Dicts of `name` ("poles", "plain" or "decayed"), `params`, `lr` and `weight_decay`.
+        """
+        members: dict[str, list[nn.Parameter]] = {"poles": [], "plain": [], "decayed": []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                members[self._group(name, parameter)].append(parameter)
+        rates = {"poles": (ssm_lr, 0.0), "plain": (lr, 0.0), "decayed": (lr, weight_decay)}
+        return [
+            {"name": group, "params": parameters, "lr": rate, "weight_decay": decay}
+            for group, (rate, decay) in rates.items()
+            if (parameters := members[group])
+        ]
+
+    def _group(self, name: str, parameter: nn.Parameter) -> str:
+        path, _, leaf = name.rpartition(".")
+        module = self.get_submodule(path)
+        if isinstance(module, DiagonalLayer):
+            return "poles" if leaf in module.POLES else "plain"
+        return "plain" if parameter.ndim < 2 else "decayed"

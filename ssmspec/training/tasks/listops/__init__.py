@@ -1,0 +1,1 @@
+"""ListOps: the trees, and the task."""

@@ -1,0 +1,1 @@
+"""Pathfinder and PathX: contours, images and the task."""

@@ -1,0 +1,1 @@
+"""Pages: one part of a page a file; templates beside them."""

@@ -1,0 +1,1 @@
+"""What several formats write alike: words, numbers, tables, terminals."""
