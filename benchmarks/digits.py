@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 
 from ssmspec import analyze, compare
+from ssmspec.outcome import Measured
 from ssmspec.results.comparison import PolesMoved
-from ssmspec.results.report import Measured, Report
+from ssmspec.results.report import Report
 from ssmspec.training import TrainConfig, train
 from ssmspec.training.config import InputGain, ModelConfig, Norm
 

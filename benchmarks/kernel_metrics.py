@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ssmspec.kernel import LayerKernel, discretized_input
 from ssmspec.metrics import METRICS, Context
 from ssmspec.metrics.base import KERNEL
+from ssmspec.outcome import Measured
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 STRIDE = 32

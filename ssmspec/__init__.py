@@ -18,7 +18,8 @@ from ssmspec._version import __version__
 if TYPE_CHECKING:
     from ssmspec.analysis.against import against
     from ssmspec.analysis.comparison import compare
-    from ssmspec.analysis.report import analyze, read_spectra
+    from ssmspec.analysis.model import read_spectra
+    from ssmspec.analysis.report import analyze
     from ssmspec.analysis.sweep import sweep
     from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
@@ -67,7 +68,7 @@ __all__ = [
 
 _HOMES = {
     "analyze": "ssmspec.analysis.report",
-    "read_spectra": "ssmspec.analysis.report",
+    "read_spectra": "ssmspec.analysis.model",
     "check": "ssmspec.checking",
     "CheckRun": "ssmspec.results.check",
     "against": "ssmspec.analysis.against",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.reading import Reading
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "checkpoints"

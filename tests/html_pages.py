@@ -2,16 +2,8 @@
 
 from html.parser import HTMLParser
 
-from ssmspec.results.report import (
-    CheckpointSummary,
-    Finding,
-    LayerReport,
-    Level,
-    Measured,
-    ModelMetric,
-    NotApplicable,
-    Report,
-)
+from ssmspec.outcome import Finding, Level, Measured, NotApplicable
+from ssmspec.results.report import CheckpointSummary, LayerReport, ModelMetric, Report
 from ssmspec.writers import WRITERS, Page
 
 HOSTILE = (

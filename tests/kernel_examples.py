@@ -6,8 +6,8 @@ import numpy as np
 
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
 from ssmspec.metrics import METRICS, Context
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 

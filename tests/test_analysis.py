@@ -3,7 +3,7 @@ import pytest
 
 import ssmspec
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
-from ssmspec.results.report import Measured, Verdict
+from ssmspec.outcome import Measured, Verdict
 
 
 def s4d(prefix="kernel", channels=4, modes=8, dt=0.01, real=-0.5):

@@ -12,7 +12,7 @@ import ssmspec
 from ssmspec.checking.config import KEYS, Config, nearest_config, read_config
 from ssmspec.cli import run
 from ssmspec.errors import UsageError
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 from ssmspec.rules.book import Override
 from ssmspec.rules.settings import Setting
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ssmspec
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.presets import STRICT, TRAINING_START
 

@@ -8,8 +8,8 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 
 from ssmspec.naming import printable
+from ssmspec.outcome import Level
 from ssmspec.results.check import Status
-from ssmspec.results.report import Level
 from ssmspec.rules import RULES
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.check import CHECK_WRITERS

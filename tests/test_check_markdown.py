@@ -7,8 +7,8 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from markdown_it import MarkdownIt
 
+from ssmspec.outcome import Level
 from ssmspec.results.check import Status
-from ssmspec.results.report import Level
 from ssmspec.writers import Page
 from ssmspec.writers.check.markdown import ROOM, cut, render
 from ssmspec.writers.parts.blocks import Block, fitted

@@ -18,8 +18,8 @@ from ssmspec.checking.regression import Allowance, parse_allowance
 from ssmspec.cli import run
 from ssmspec.errors import UsageError
 from ssmspec.metrics import METRICS
+from ssmspec.outcome import Direction, Level, Measured, NotApplicable
 from ssmspec.results.check import WHOLE_MODEL
-from ssmspec.results.report import Direction, Level, Measured, NotApplicable
 from ssmspec.results.saved import SavedRun
 
 

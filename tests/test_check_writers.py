@@ -7,8 +7,8 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from rich.cells import cell_len
 
+from ssmspec.outcome import Level
 from ssmspec.results.check import WHOLE_MODEL, Status
-from ssmspec.results.report import Level
 from ssmspec.writers import Page
 from ssmspec.writers.check import CHECK_WRITERS
 from ssmspec.writers.check.words import ground_rules, groups

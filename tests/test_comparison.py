@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 import ssmspec
 from ssmspec.analysis.matching import match_names
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.comparison import Change, PolesMoved, SideKind
-from ssmspec.results.report import Measured, NotApplicable
 
 
 def only(sequence):

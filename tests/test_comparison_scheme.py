@@ -9,9 +9,10 @@ from numpy.testing import assert_allclose
 import ssmspec
 from ssmspec.analysis.against import _reference, _stored_modes
 from ssmspec.errors import UsageError
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
 from ssmspec.results.against import Contrast, Movement
-from ssmspec.results.report import LayerReport, Measured, NotApplicable
+from ssmspec.results.report import LayerReport
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 

@@ -9,8 +9,8 @@ from comparison_examples import mamba2, s4d
 from rich.cells import cell_len
 
 import ssmspec
+from ssmspec.outcome import Measured
 from ssmspec.results.comparison import OutcomePair
-from ssmspec.results.report import Measured
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.comparison_words import count, grouped, tensors_sentence, warning
 from ssmspec.writers.comparisons import AGAINST_WRITERS, COMPARISON_WRITERS, SWEEP_WRITERS

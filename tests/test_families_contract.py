@@ -8,10 +8,11 @@ import pytest
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError, SsmspecError
-from ssmspec.families import FAMILIES, FoundLayer, find_layers
+from ssmspec.families import FAMILIES
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
-from ssmspec.results.report import Skipped
+from ssmspec.families.find import FoundLayer, find_layers
+from ssmspec.outcome import Skipped
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.families_examples import EXAMPLES as DIAGONAL
 from tests.families_examples import Example

@@ -5,12 +5,13 @@ import pytest
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families import FAMILIES, find_layers
+from ssmspec.families import FAMILIES
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.kernel import LayerKernel, MimoKernel, impulse_response
+from ssmspec.outcome import NotApplicable
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.results.report import NotApplicable
 from tests.families_examples import EXAMPLES
 
 WITH_KERNELS = [key for key in EXAMPLES if FAMILIES[key.partition("/")[0]].read_kernel]

@@ -12,9 +12,9 @@ from ssmspec import analyze, read_spectra
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.kernel import impulse_response
 from ssmspec.reading import LayerRate, Reading
 from ssmspec.spectrum import Symmetry

@@ -8,13 +8,14 @@ import pytest
 import ssmspec
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError
-from ssmspec.families import FAMILIES, find_layers
+from ssmspec.families import FAMILIES
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.dfout import FAMILY
+from ssmspec.families.find import find_layers
 from ssmspec.kernel import LayerKernel, impulse_response
+from ssmspec.outcome import NotApplicable
 from ssmspec.reading import Reading
-from ssmspec.results.report import NotApplicable
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import Symmetry
 from tests.reinit_examples import saved, spectra

@@ -10,12 +10,12 @@ from scipy.optimize import linear_sum_assignment
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError, UsageError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.s4_dplr import family as s4_dplr
+from ssmspec.outcome import Skipped
 from ssmspec.reading import DtTransform, Reading
-from ssmspec.results.report import Skipped
 from ssmspec.spectrum import Structure, Symmetry
 from tests import families_examples_dplr as examples
 from tests.families_examples_dplr import completed, dense, discretized, pairs

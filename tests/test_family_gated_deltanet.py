@@ -12,9 +12,9 @@ from ssmspec import analyze
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.reading import Reading
 
 HEADS, WIDTH = 4, 8

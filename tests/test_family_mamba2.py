@@ -10,9 +10,9 @@ import torch
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.mamba2 import limits
 from ssmspec.reading import Reading
 from tests.families_examples_selective import mamba2_mixer

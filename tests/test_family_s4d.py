@@ -10,9 +10,9 @@ import torch
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError, UsageError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.s4d import FAMILY
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.spectrum import Symmetry

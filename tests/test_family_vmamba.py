@@ -10,9 +10,9 @@ from torch.nn.functional import softplus
 from ssmspec import analyze
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families import find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.reading import Reading
 from tests.families_examples_more import EXAMPLES
 

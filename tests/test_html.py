@@ -13,8 +13,8 @@ import pytest
 from html_pages import HOSTILE, cells, finding, layer, page, parsed, render, report
 
 import ssmspec
+from ssmspec.outcome import Level, Skipped
 from ssmspec.reading import Reading
-from ssmspec.results.report import Level, Skipped
 from ssmspec.rules import RULES
 from ssmspec.writers.html.metrics import metric_table
 

@@ -5,8 +5,8 @@ import pytest
 from check_examples import HOSTILE, checked, finding, layer, run, unread
 from html_pages import parsed
 
+from ssmspec.outcome import Level
 from ssmspec.results.check import WHOLE_MODEL
-from ssmspec.results.report import Level
 from ssmspec.writers import Page
 from ssmspec.writers.check import CHECK_WRITERS
 

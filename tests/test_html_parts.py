@@ -10,8 +10,8 @@ from html_pages import cells, finding, layer, page, parsed, render
 
 import ssmspec
 from ssmspec.cli import run
+from ssmspec.outcome import Level
 from ssmspec.reading import Reading
-from ssmspec.results.report import Level
 from ssmspec.results.saved import load_report
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.html.figures import most_telling, shared_out, spread

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from ssmspec.outcome import Level
 from ssmspec.results.check import WHOLE_MODEL, Status
-from ssmspec.results.report import Level
 from ssmspec.rules import RULES
 from ssmspec.writers import Page
 from ssmspec.writers.check import CHECK_WRITERS

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ssmspec import analyze, open_checkpoint
-from ssmspec.analysis.report import layer_views
+from ssmspec.analysis.model import layer_views
 from ssmspec.errors import CheckpointError
 from ssmspec.results.saved import load_report
 from ssmspec.writers import WRITERS, Page

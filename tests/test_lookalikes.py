@@ -6,8 +6,9 @@ import torch
 
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.families import find_layers, lookalikes
+from ssmspec.families import lookalikes
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.reading import Reading
 
 H, N, K = 4, 6, 8

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError
-from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.mapped.page import TRANSFORMS, load_layout
 from ssmspec.reading import Discretization, Reading
 from ssmspec.spectrum import LayerSpectrum, Symmetry

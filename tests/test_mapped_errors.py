@@ -8,8 +8,8 @@ import pytest
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError, UsageError
-from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.mapped.page import load_layout
 from ssmspec.reading import Discretization, DtTransform, Reading
 from tests.families_examples import EXAMPLES as DIAGONAL

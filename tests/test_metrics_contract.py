@@ -37,8 +37,8 @@ from ssmspec.metrics.base import (
     TIME_INVARIANT,
     TRACTABLE,
 )
+from ssmspec.outcome import Direction, Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Direction, Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 
 IDS = [

@@ -7,8 +7,8 @@ import pytest
 
 from ssmspec.metrics import METRICS, Context, measure_layer, power_profile, timescale_profile
 from ssmspec.metrics.base import KERNEL, share
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ssmspec.kernel import LayerKernel, MimoKernel
 from ssmspec.metrics import METRICS, Context, kernel_gain
 from ssmspec.metrics.kernel_energy import find_row_stride, row_stride_of
+from ssmspec.outcome import NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.kernel_examples import (
     horizon,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ssmspec import analyze
-from ssmspec.results.report import Measured, NotApplicable
+from ssmspec.outcome import Measured, NotApplicable
 
 LENGTH = 1024
 STRIDES = {"s4d_cifar10.pth": 32, "s4d_untrained.pth": 32, "s4d_smnist.pth": 28}

@@ -10,7 +10,7 @@ from ssmspec.kernel import LayerKernel, impulse_response
 from ssmspec.metrics import METRICS, Context
 from ssmspec.metrics.kernel_hankel import hankel_singular_values
 from ssmspec.metrics.kernel_redundancy import redundant_modes
-from ssmspec.results.report import NotApplicable
+from ssmspec.outcome import NotApplicable
 from ssmspec.spectrum import Symmetry
 from tests.kernel_examples import (
     random_mimo,

@@ -17,8 +17,8 @@ from ssmspec.metrics import (
     power_profile,
     timescale_profile,
 )
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,8 +9,8 @@ import torch
 
 from ssmspec.metrics import METRICS, Context, measure_layer
 from ssmspec.metrics.base import KERNEL
+from ssmspec.outcome import Measured
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 LENGTH = 1024

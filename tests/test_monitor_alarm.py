@@ -8,7 +8,7 @@ import torch
 from monitor_examples import Model, nudge
 
 from ssmspec.live.monitor import SpectrumMonitor, UnhealthySpectrumError
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 
 LENGTH = 200
 EVERY = 5

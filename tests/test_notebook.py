@@ -5,7 +5,7 @@ import pytest
 from html_pages import HOSTILE, finding, layer, parsed, report
 
 import ssmspec
-from ssmspec.results.report import Level, Skipped
+from ssmspec.outcome import Level, Skipped
 from ssmspec.writers.parts.numbers import BLOCKS
 
 LIMIT = 30_000

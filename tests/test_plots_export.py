@@ -13,10 +13,10 @@ from plot_examples import lin, parsed, siso_view, view
 
 from ssmspec.errors import UsageError
 from ssmspec.plots import KINDS, PlotOptions
-from ssmspec.plots.files import HIGHEST_DPI, to_bytes, to_svg
+from ssmspec.plots.files import HIGHEST_DPI, new_figure, to_bytes, to_svg
 from ssmspec.plots.parts.axes import crosses, dots
 from ssmspec.plots.parts.panel import layer_panel
-from ssmspec.plots.style import ALIASED, COLORS, LAYER, new_figure, styled
+from ssmspec.plots.style import ALIASED, COLORS, LAYER, styled
 from ssmspec.results.layer_view import LayerView
 
 HOSTILE = "<script>x</script>$\\pi$--><b>&amp;"

@@ -8,8 +8,8 @@ import torch
 
 from ssmspec import analyze
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.families.precision import Rounding, half_units
 from ssmspec.reading import Reading
 from ssmspec.rules import judge

@@ -14,10 +14,10 @@ from ssmspec.choices import CPolicy
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
+from ssmspec.outcome import Measured
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.reinitialization import changes as planning
 from ssmspec.results.reinit import StepSizes
-from ssmspec.results.report import Measured
 from ssmspec.schemes import SCHEMES
 from tests.families_examples import s4d_v4
 from tests.reinit_examples import (

@@ -8,8 +8,9 @@ import pytest
 
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import Context
+from ssmspec.outcome import Level, Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import LayerReport, Level, Measured, NotApplicable
+from ssmspec.results.report import LayerReport
 from ssmspec.rules import RULES, judge
 from ssmspec.rules.base import Evidence
 from ssmspec.rules.wording import compared, number, percent, power_of_e

@@ -8,8 +8,8 @@ import pytest
 
 from ssmspec.metrics import measure_layer
 from ssmspec.metrics.base import Context
+from ssmspec.outcome import Level
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Level
 from ssmspec.rules import judge
 from ssmspec.rules.base import Evidence
 from ssmspec.spectrum import LayerSpectrum, Symmetry

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ssmspec.results.report import Level, NotApplicable
+from ssmspec.outcome import Level, NotApplicable
 from ssmspec.rules import RULES, judge
 from tests.test_rules import codes, evidence, only
 

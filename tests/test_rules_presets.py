@@ -7,7 +7,7 @@ import pytest
 from test_rules import LEVELS, evidence, only
 
 from ssmspec.errors import SsmspecError, UsageError
-from ssmspec.results.report import Level, NotFinite
+from ssmspec.outcome import Level, NotFinite
 from ssmspec.rules import RULES, judge
 from ssmspec.rules.base import Bound, Rule
 from ssmspec.rules.book import Override, RuleBook
@@ -171,7 +171,7 @@ def test_a_metric_turns_nan_into_an_outcome_of_its_own():
     from dataclasses import replace
 
     from ssmspec.metrics import METRICS
-    from ssmspec.results.report import NotApplicable
+    from ssmspec.outcome import NotApplicable
 
     facts = evidence()
     coverage = METRICS["coverage"]

@@ -10,8 +10,8 @@ import ssmspec
 from ssmspec.analysis.sweep import FACTORS, SWEPT_METRICS, scaled
 from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 

@@ -6,16 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 import ssmspec
-from ssmspec.results.report import (
-    CheckpointSummary,
-    Finding,
-    LayerReport,
-    Level,
-    Measured,
-    NotApplicable,
-    Report,
-    Skipped,
-)
+from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Skipped
+from ssmspec.results.report import CheckpointSummary, LayerReport, Report
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.grid import Column, layout, lines
 from ssmspec.writers.parts.numbers import byte_size, fixed, percent, rebin, samples, strip

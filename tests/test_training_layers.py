@@ -8,8 +8,8 @@ import torch
 
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import SchemeError, UsageError
-from ssmspec.families import find_layers
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.kernel import impulse_response
 from ssmspec.reading import Reading
 from ssmspec.schemes import SCHEMES, SchemeOptions

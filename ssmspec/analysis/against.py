@@ -16,15 +16,8 @@ from typing import Unpack
 
 import numpy as np
 
-from ssmspec.analysis.report import (
-    ReadingOptions,
-    Source,
-    chosen_reading,
-    find,
-    layer_report,
-    measure,
-    opened,
-)
+from ssmspec.analysis.measure import layer_report, measure
+from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, find, opened
 from ssmspec.checkpoints.reading_note import completed
 from ssmspec.errors import UsageError
 from ssmspec.families.base import Family
@@ -33,9 +26,10 @@ from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
 from ssmspec.metrics.initialization import UNMOVED, drift
+from ssmspec.outcome import NotApplicable, Skipped
 from ssmspec.reading import Reading
 from ssmspec.results.against import Contrast, LayerContrast, SchemeComparison, Start
-from ssmspec.results.report import CheckpointSummary, LayerReport, NotApplicable, Skipped
+from ssmspec.results.report import CheckpointSummary, LayerReport
 from ssmspec.schemes import SCHEMES, Kind, Scheme
 from ssmspec.schemes.options import DEFAULTS
 from ssmspec.spectrum import LayerSpectrum, Structure

@@ -13,15 +13,17 @@ from typing import TypeAlias, Unpack
 import numpy as np
 
 from ssmspec.analysis.matching import match_names
-from ssmspec.analysis.report import ReadingOptions, Source, analyze, chosen_reading, opened
+from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, opened
+from ssmspec.analysis.report import analyze
 from ssmspec.analysis.tensors import compare_tensors, parameters
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.errors import UsageError
-from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.initialization import displacements
 from ssmspec.naming import did_you_mean, matches, printable
+from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.reading import Reading
 from ssmspec.results.comparison import (
     Comparison,
@@ -32,7 +34,7 @@ from ssmspec.results.comparison import (
     SideKind,
     TensorComparison,
 )
-from ssmspec.results.report import NotApplicable, Outcome, Report
+from ssmspec.results.report import Report
 from ssmspec.results.saved import find_report
 from ssmspec.spectrum import LayerSpectrum
 

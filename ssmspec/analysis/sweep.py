@@ -13,15 +13,16 @@ from typing import Unpack
 
 import numpy as np
 
-from ssmspec.analysis.report import ReadingOptions, Source, chosen_reading, find, opened
+from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, find, opened
 from ssmspec.checkpoints.reading_note import completed
 from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
 from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine, power_profile
 from ssmspec.metrics.base import Context
+from ssmspec.outcome import NotApplicable, Outcome, Skipped
 from ssmspec.reading import Discretization, Reading
-from ssmspec.results.report import CheckpointSummary, NotApplicable, Outcome, Report, Skipped
+from ssmspec.results.report import CheckpointSummary, Report
 from ssmspec.results.sweep import Sweep, SweepPoint, SweptLayer
 from ssmspec.spectrum import LayerSpectrum, bilinear_to_log_poles, log_poles_to_bilinear
 

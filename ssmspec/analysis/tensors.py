@@ -15,8 +15,8 @@ from ssmspec.analysis.matching import Matching, match_names
 from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint, TensorInfo
 from ssmspec.checkpoints.dtypes import DTYPES, decode
-from ssmspec.families import FoundLayer
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import FoundLayer
 from ssmspec.results.comparison import (
     Change,
     Stored,

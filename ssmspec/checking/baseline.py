@@ -12,8 +12,9 @@ from ssmspec._version import __version__
 from ssmspec.checkpoints.atomic import atomic_output
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable, shown
+from ssmspec.outcome import Finding
 from ssmspec.results.check import COULD_NOT_JUDGE, CheckRun, JudgedFinding, Status
-from ssmspec.results.report import Finding, Report
+from ssmspec.results.report import Report
 from ssmspec.results.saved import SavedRun, load_run
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.regression import REG001

@@ -20,8 +20,8 @@ from typing import Any, Final
 from ssmspec.checking.selection import Selection, codes_in
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean, printable, shown
+from ssmspec.outcome import Level
 from ssmspec.reading import Reading
-from ssmspec.results.report import Level
 from ssmspec.rules.book import Override, RuleBook
 from ssmspec.rules.presets import PRESETS
 from ssmspec.rules.settings import Setting, Switch

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from ssmspec.analysis.report import Progress, ReadingOptions, Source, analyze, chosen_reading
+from ssmspec.analysis.model import Progress, ReadingOptions, Source, chosen_reading
+from ssmspec.analysis.report import analyze
 from ssmspec.checking.baseline import (
     Earlier,
     compared,
@@ -32,6 +33,7 @@ from ssmspec.checking.sources import StrPath, input_paths, labelled_sources
 from ssmspec.checkpoints.atomic import require_output
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import printable
+from ssmspec.outcome import Level
 from ssmspec.reading import Reading
 from ssmspec.results.check import (
     COULD_NOT_JUDGE,
@@ -41,7 +43,7 @@ from ssmspec.results.check import (
     JudgedFinding,
     Status,
 )
-from ssmspec.results.report import Level, Report
+from ssmspec.results.report import Report
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.presets import PRESETS, RECOMMENDED
 from ssmspec.rules.regression import REG001

@@ -18,16 +18,9 @@ from ssmspec.checking.baseline import Earlier, length_of
 from ssmspec.errors import UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.naming import printable
+from ssmspec.outcome import Direction, Finding, Level, Measured, NotApplicable, Outcome
 from ssmspec.results.check import WHOLE_MODEL
-from ssmspec.results.report import (
-    Direction,
-    Finding,
-    Level,
-    Measured,
-    NotApplicable,
-    Outcome,
-    Report,
-)
+from ssmspec.results.report import Report
 from ssmspec.rules.regression import REG001
 from ssmspec.rules.wording import compared, number
 from ssmspec.units import DIMENSIONLESS, FRACTION

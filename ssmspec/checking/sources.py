@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from ssmspec.analysis.report import Source
+from ssmspec.analysis.model import Source
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.errors import UsageError
 

@@ -10,9 +10,9 @@ import typer
 
 from ssmspec.cli.options import Session, reading_options, session_options
 from ssmspec.cli.output import deliver, progress_bar
+from ssmspec.outcome import Level
 from ssmspec.reading import Reading
 from ssmspec.results.check import COULD_NOT_JUDGE
-from ssmspec.results.report import Level
 
 GATE_PANEL = "The gate"
 BASELINE_PANEL = "Comparing with a baseline"

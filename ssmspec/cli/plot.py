@@ -168,7 +168,7 @@ def _subject(kind: AnyKind, checkpoint: Path, reading: Reading, knob: Knob) -> A
         from ssmspec.analysis.sweep import sweep  # noqa: PLC0415
 
         return sweep(checkpoint, knob, reading)
-    from ssmspec.analysis.report import layer_views  # noqa: PLC0415
+    from ssmspec.analysis.model import layer_views  # noqa: PLC0415
 
     return layer_views(checkpoint, reading, kernels=kind.kernels)
 

@@ -18,8 +18,8 @@ from ssmspec.errors import LayoutError, UsageError
 from ssmspec.families.catalog import Catalog
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
+from ssmspec.outcome import Skipped
 from ssmspec.reading import Discretization, DtTransform, Reading
-from ssmspec.results.report import Skipped
 from ssmspec.spectrum import LayerSpectrum
 
 

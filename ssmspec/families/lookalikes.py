@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ssmspec.families import s4d_v4
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.naming import printable
-from ssmspec.results.report import Skipped
+from ssmspec.outcome import Skipped
 
 LATER = "not measured yet"
 NO_DT_BIAS = "its step-size projection has no bias, so there is no nominal step size"

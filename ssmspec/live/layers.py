@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from ssmspec.analysis.report import HasStateDict, find
+from ssmspec.analysis.model import HasStateDict, find
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import CheckpointError, NoLayersError
-from ssmspec.families import FoundLayer
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import FoundLayer
 from ssmspec.families.precision import Rounding
 from ssmspec.naming import printable
+from ssmspec.outcome import Skipped
 from ssmspec.reading import Reading
-from ssmspec.results.report import Skipped
 from ssmspec.spectrum import LayerSpectrum
 
 Watched: TypeAlias = Mapping[str, Any] | HasStateDict

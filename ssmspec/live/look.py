@@ -14,13 +14,14 @@ from functools import cache, cached_property
 import numpy as np
 
 from ssmspec.arrays import Array, Floats
-from ssmspec.families import FoundLayer
+from ssmspec.families.find import FoundLayer
 from ssmspec.families.precision import Rounding
 from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import KERNEL, Context, Metric
+from ssmspec.outcome import Finding, Measured, Outcome
 from ssmspec.reading import Reading
-from ssmspec.results.report import Finding, LayerReport, Measured, Outcome
+from ssmspec.results.report import LayerReport
 from ssmspec.rules import judge
 from ssmspec.rules.base import Evidence
 from ssmspec.spectrum import LayerSpectrum

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Unpack
 
-from ssmspec.analysis.report import ReadingOptions
+from ssmspec.analysis.model import ReadingOptions
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.live import state as monitor_state
 from ssmspec.live.files import SPECTRUM_FILE, require_no_files, thinned, trajectory_of, write_files
@@ -38,8 +38,8 @@ from ssmspec.live.look import (
 )
 from ssmspec.live.summary import summarize
 from ssmspec.naming import printable
+from ssmspec.outcome import Finding, Level, Skipped
 from ssmspec.reading import Reading
-from ssmspec.results.report import Finding, Level, Skipped
 from ssmspec.results.trajectory import Trajectory
 
 OnFinding = Callable[[int, Finding], None]

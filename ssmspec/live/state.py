@@ -18,7 +18,7 @@ from ssmspec.arrays import Array
 from ssmspec.errors import UsageError
 from ssmspec.live.look import Event, LayerLook, Look, Paths, Seen, Start, columns
 from ssmspec.naming import printable
-from ssmspec.results.report import Finding, Level
+from ssmspec.outcome import Finding, Level
 
 VERSION = 1
 

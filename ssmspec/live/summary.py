@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ssmspec.live.look import MOVED, MOVED_SHARE, Look
 from ssmspec.naming import printable
-from ssmspec.results.report import Finding
+from ssmspec.outcome import Finding
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page
 from ssmspec.writers.grid import Column

@@ -19,8 +19,8 @@ from ssmspec.metrics import (
 from ssmspec.metrics.aggregate import combine
 from ssmspec.metrics.base import Aggregate, Context, Metric, Requirement
 from ssmspec.metrics.profiles import power_profile, timescale_profile
+from ssmspec.outcome import Outcome
 from ssmspec.registry import Registry
-from ssmspec.results.report import Outcome
 from ssmspec.spectrum import LayerSpectrum
 
 METRICS: Registry[Metric] = Registry(

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ssmspec.metrics.base import Aggregate, Metric
-from ssmspec.results.report import Measured, ModelMetric, NotApplicable, Outcome
+from ssmspec.outcome import Measured, NotApplicable, Outcome
+from ssmspec.results.report import ModelMetric
 
 REASONS_SHOWN = 2
 """Different reasons a model's "not applicable" names before it counts the rest."""

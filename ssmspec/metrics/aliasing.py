@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssmspec.metrics.base import ALIASABLE, COMPLEX, Aggregate, Context, Metric, share
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION
 

@@ -17,8 +17,8 @@ import numpy as np
 from ssmspec.arrays import Bools
 from ssmspec.errors import SsmspecError
 from ssmspec.kernel import Kernel
+from ssmspec.outcome import Direction, Measured, NotApplicable, NotFinite, Outcome
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Direction, Measured, NotApplicable, NotFinite, Outcome
 from ssmspec.spectrum import LayerSpectrum, Structure
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ, freq_to_hertz
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssmspec.arrays import Bools, Floats
 from ssmspec.metrics.base import ALIASABLE, COMPLEX, Aggregate, Context, Metric
-from ssmspec.results.report import Direction
+from ssmspec.outcome import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import CYCLES_PER_SAMPLE, FRACTION, omega_to_freq
 

@@ -14,7 +14,7 @@ import numpy as np
 from ssmspec.arrays import Floats
 from ssmspec.metrics.base import COMPLEX, STABLE_MODE, Aggregate, Context, Metric, share
 from ssmspec.metrics.profiles import band_shares
-from ssmspec.results.report import Direction
+from ssmspec.outcome import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION
 

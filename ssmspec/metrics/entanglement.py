@@ -13,8 +13,8 @@ import numpy as np
 
 from ssmspec.arrays import Complexes
 from ssmspec.metrics.base import COMPLEX, DIAGONAL, SEVERAL_CHANNELS, Aggregate, Context, Metric
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.quantiles import quantile
-from ssmspec.results.report import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS
 

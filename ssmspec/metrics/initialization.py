@@ -15,7 +15,7 @@ from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import KNOWN_INITIALIZATION, Aggregate, Context, Metric
 from ssmspec.metrics.entanglement import ranked_modes
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import decay_to_half_width
 

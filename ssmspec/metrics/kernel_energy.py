@@ -27,7 +27,7 @@ from ssmspec.metrics.base import (
     Metric,
 )
 from ssmspec.metrics.kernel_lags import can_be_summed, comb_energy, energy_by_lag, lag_energy
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import FRACTION, SAMPLES
 

@@ -26,7 +26,7 @@ import numpy as np
 from ssmspec.arrays import Complexes, Floats
 from ssmspec.kernel import Kernel, LayerKernel, MimoKernel, channel_blocks
 from ssmspec.metrics.base import DECAYING, KERNEL, TRACTABLE, Aggregate, Context, Metric
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS
 

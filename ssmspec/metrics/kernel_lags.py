@@ -28,7 +28,7 @@ from ssmspec.kernel import (
     powers,
     siso_response,
 )
-from ssmspec.results.report import NotApplicable
+from ssmspec.outcome import NotApplicable
 
 MOST_PRODUCTS = 2**35
 """Multiplications up to which lags are summed one by one, some seconds (heuristic)."""

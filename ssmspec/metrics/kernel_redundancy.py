@@ -18,7 +18,7 @@ from ssmspec.metrics.base import (
     Metric,
     share,
 )
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from ssmspec.units import FRACTION
 

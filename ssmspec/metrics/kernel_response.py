@@ -33,7 +33,7 @@ from ssmspec.metrics.base import (
 )
 from ssmspec.metrics.golden_section import GOLDEN_RATIO, highest_between
 from ssmspec.metrics.kernel_gain import LARGEST_SYSTEM, largest_gain
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION
 

@@ -20,7 +20,7 @@ from ssmspec.metrics.base import (
     share,
 )
 from ssmspec.metrics.profiles import time_octaves
-from ssmspec.results.report import Direction, NotApplicable
+from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION, SAMPLES
 

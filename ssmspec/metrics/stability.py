@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssmspec.metrics.base import Aggregate, Context, Metric, share
-from ssmspec.results.report import Direction
+from ssmspec.outcome import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import STEP_SIZE, Aggregate, Context, Metric
+from ssmspec.outcome import Direction
 from ssmspec.quantiles import quantile
-from ssmspec.results.report import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TIME_PER_SAMPLE
 

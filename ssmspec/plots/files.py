@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ssmspec.errors import UsageError
@@ -103,3 +104,24 @@ def _saved(figure: Figure, suffix: str, dpi: int, background: str) -> bytes:
             edgecolor="none",
         )
     return file.getvalue()
+
+
+class Drawing(Figure):
+    """A figure that shows itself in a notebook, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        from ssmspec.plots.files import to_bytes  # noqa: PLC0415 - export builds on this module
+
+        return to_bytes(self, ".png", dpi=2 * SCREEN_DPI)
+
+
+def new_figure(width: float, height: float) -> Drawing:
+    """An empty figure.
+
+    Args:
+        width: inches.
+        height: inches.
+    """
+    figure = Drawing(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure

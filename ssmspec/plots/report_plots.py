@@ -9,8 +9,8 @@ from importlib import import_module
 from ssmspec.choices import Knob
 from ssmspec.errors import SsmspecError
 from ssmspec.plots.base import PlotOptions
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.kinds import coverage, entanglement, kernels, poles, response, sweep, timescales
-from ssmspec.plots.style import Drawing
 from ssmspec.results.layer_view import LayerView
 from ssmspec.results.report import Report
 from ssmspec.results.sweep import Sweep

@@ -18,9 +18,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 SINGLE_COLUMN = 3.4
 """Inches: one column of a two-column page."""
@@ -127,27 +125,6 @@ RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "ssmspec",
 }
-
-
-class Drawing(Figure):
-    """A figure that shows itself in a notebook, also where pyplot was never imported."""
-
-    def _repr_png_(self) -> bytes:
-        from ssmspec.plots.files import to_bytes  # noqa: PLC0415 - export builds on this module
-
-        return to_bytes(self, ".png", dpi=2 * SCREEN_DPI)
-
-
-def new_figure(width: float, height: float) -> Drawing:
-    """An empty figure.
-
-    Args:
-        width: inches.
-        height: inches.
-    """
-    figure = Drawing(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
 
 
 @contextmanager

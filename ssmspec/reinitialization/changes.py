@@ -9,18 +9,19 @@ from itertools import chain
 
 import numpy as np
 
-from ssmspec.analysis.report import find
+from ssmspec.analysis.model import find
 from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
 from ssmspec.choices import CPolicy
 from ssmspec.errors import CheckpointError, NoLayersError, SchemeError, SsmspecError, UsageError
-from ssmspec.families import FoundLayer, find_layers
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.naming import printable
+from ssmspec.outcome import Outcome, Skipped
 from ssmspec.reading import Discretization, Reading
 from ssmspec.reinitialization.kernels import (
     changed_outputs,
@@ -32,7 +33,6 @@ from ssmspec.reinitialization.kernels import (
 from ssmspec.reinitialization.overlay import Overlay
 from ssmspec.reinitialization.target import Target, Wish, target
 from ssmspec.results.reinit import LayerChange
-from ssmspec.results.report import Outcome, Skipped
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TWO_PI

@@ -9,8 +9,8 @@ import numpy as np
 from ssmspec.arrays import Array
 from ssmspec.choices import CPolicy
 from ssmspec.errors import LayoutError, SchemeError, UsageError
-from ssmspec.families import FoundLayer
 from ssmspec.families.base import LayerSource
+from ssmspec.families.find import FoundLayer
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
 from ssmspec.reinitialization.fitting import fit, match, search_decay

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from ssmspec.analysis.report import ReadingOptions, Source, chosen_reading, opened
+from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, opened
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.choices import CPolicy, DtPolicy
 from ssmspec.errors import UsageError

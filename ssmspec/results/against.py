@@ -15,18 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
+from ssmspec.outcome import Measured, NotApplicable, Outcome, Skipped, shared_unit, subtract
 from ssmspec.results.comparison import outcomes_to_dict
-from ssmspec.results.report import (
-    SCHEMA_VERSION,
-    CheckpointSummary,
-    LayerReport,
-    Measured,
-    NotApplicable,
-    Outcome,
-    Skipped,
-    shared_unit,
-    subtract,
-)
+from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary, LayerReport
 
 MATERIAL = 0.01
 """Relative change of a distance below which training is not said to have moved a number. A

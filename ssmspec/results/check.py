@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
-from ssmspec.results.report import SCHEMA_VERSION, Finding, Level, Report, Verdict
+from ssmspec.outcome import Finding, Level, Verdict
+from ssmspec.results.report import SCHEMA_VERSION, Report
 
 PASSED, GATE_FAILED, COULD_NOT_JUDGE = 0, 1, 2
 """Exit codes. Over several checkpoints the highest counts."""

@@ -12,17 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
-from ssmspec.results.report import (
-    SCHEMA_VERSION,
-    CheckpointSummary,
-    LayerReport,
-    Measured,
-    NotApplicable,
-    Outcome,
-    Skipped,
-    shared_unit,
-    subtract,
-)
+from ssmspec.outcome import Measured, NotApplicable, Outcome, Skipped, shared_unit, subtract
+from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary, LayerReport
 
 
 class SideKind(StrEnum):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
-from ssmspec.results.report import Outcome
+from ssmspec.outcome import Outcome
 
 
 class Which(StrEnum):

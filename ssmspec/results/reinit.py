@@ -9,7 +9,7 @@ from typing import Any
 
 from ssmspec._version import __version__
 from ssmspec.choices import CPolicy
-from ssmspec.results.report import Outcome, Skipped
+from ssmspec.outcome import Outcome, Skipped
 
 
 class StepSizes(StrEnum):

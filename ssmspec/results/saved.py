@@ -15,18 +15,13 @@ from typing import Any, NoReturn, TypeVar
 
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
+from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Outcome, Skipped
 from ssmspec.results.report import (
     SCHEMA_VERSION,
     CheckpointSummary,
-    Finding,
     LayerReport,
-    Level,
-    Measured,
     ModelMetric,
-    NotApplicable,
-    Outcome,
     Report,
-    Skipped,
 )
 
 MAX_BYTES = 256 * 2**20

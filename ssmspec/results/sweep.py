@@ -8,13 +8,8 @@ from typing import Any
 
 from ssmspec._version import __version__
 from ssmspec.choices import Knob
-from ssmspec.results.report import (
-    SCHEMA_VERSION,
-    CheckpointSummary,
-    NotApplicable,
-    Outcome,
-    Skipped,
-)
+from ssmspec.outcome import NotApplicable, Outcome, Skipped
+from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary
 
 
 @dataclass(frozen=True)

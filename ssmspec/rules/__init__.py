@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ssmspec.outcome import Finding
 from ssmspec.registry import Registry
-from ssmspec.results.report import Finding
 from ssmspec.rules import (
     initialization,
     kernel,

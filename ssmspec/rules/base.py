@@ -19,7 +19,8 @@ from typing import TypeAlias
 from ssmspec.errors import SsmspecError
 from ssmspec.families.precision import Rounding
 from ssmspec.metrics.base import Context
-from ssmspec.results.report import Finding, LayerReport, Level
+from ssmspec.outcome import Finding, Level
+from ssmspec.results.report import LayerReport
 from ssmspec.rules.wording import compared, number
 from ssmspec.spectrum import LayerSpectrum
 

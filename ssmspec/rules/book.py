@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ssmspec.errors import UsageError
 from ssmspec.naming import matches
-from ssmspec.results.report import Finding, Level
+from ssmspec.outcome import Finding, Level
 from ssmspec.rules import RULES
 from ssmspec.rules.base import Evidence
 from ssmspec.rules.presets import RECOMMENDED, Preset

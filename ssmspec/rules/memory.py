@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 from ssmspec.rules.base import Bound, Evidence, Fired, Rule, above
 from ssmspec.rules.wording import compared, number, percent
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ssmspec.outcome import Level
 from ssmspec.registry import Registry
-from ssmspec.results.report import Level
 from ssmspec.rules.settings import Setting
 
 

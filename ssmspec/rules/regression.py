@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 from ssmspec.rules.base import Rule
 
 REG001 = Rule(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ssmspec.errors import UsageError
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 from ssmspec.rules.base import Bound, Rule
 
 Switch: TypeAlias = Level | Literal["off"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ssmspec.arrays import Bools
-from ssmspec.results.report import Level, NotFinite
+from ssmspec.outcome import Level, NotFinite
 from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number, power_of_e
 from ssmspec.spectrum import LayerSpectrum

@@ -17,6 +17,7 @@ from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context, share
 from ssmspec.metrics.kernel_lags import energy_by_lag
 from ssmspec.naming import did_you_mean
+from ssmspec.outcome import Measured, NotApplicable, Outcome
 from ssmspec.reading import Discretization
 from ssmspec.results.evaluation import (
     Cut,
@@ -29,7 +30,6 @@ from ssmspec.results.evaluation import (
     Which,
 )
 from ssmspec.results.layer_view import LayerView
-from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.spectrum import ALIAS_TOLERANCE, LayerSpectrum
 from ssmspec.training.stored_run import StoredRun
 from ssmspec.training.tasks.base import Batch, Split

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssmspec.analysis.report import layer_views
+from ssmspec.analysis.model import layer_views
 from ssmspec.errors import UsageError
 from ssmspec.naming import shown
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.evaluation import Scores, Which
 from ssmspec.results.layer_view import LayerView
-from ssmspec.results.report import Measured, NotApplicable
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
 from ssmspec.training.engine import choose_device

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from ssmspec.naming import printable
+from ssmspec.outcome import NotApplicable
 from ssmspec.results.against import SchemeComparison
-from ssmspec.results.report import LayerReport, NotApplicable
+from ssmspec.results.report import LayerReport
 from ssmspec.spectrum import Symmetry
 from ssmspec.writers import grid
 from ssmspec.writers.against_words import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ssmspec.outcome import Measured, NotApplicable, Outcome
 from ssmspec.results.against import Contrast, SchemeComparison
-from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.writers.against_words import (
     NO_VERDICT,
     absent,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.against import Contrast, Movement, SchemeComparison
-from ssmspec.results.report import LayerReport, Measured, NotApplicable, Report
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.quantities import HEADLINE
 
 NO_VERDICT = (

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.text import Text
 
 from ssmspec.naming import printable
+from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.results.comparison import Comparison, LayerPair, PolesMoved, Side, SideKind
-from ssmspec.results.report import NotApplicable, Outcome
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.comparison_words import (

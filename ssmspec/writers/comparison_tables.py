@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ssmspec.outcome import Measured, NotApplicable, Outcome
 from ssmspec.results.comparison import (
     Comparison,
     LayerPair,
@@ -11,7 +12,6 @@ from ssmspec.results.comparison import (
     PolesMoved,
     TensorComparison,
 )
-from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.comparison_words import (
     grouped,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ssmspec.naming import printable
+from ssmspec.outcome import NotApplicable
 from ssmspec.results.comparison import (
     Change,
     Comparison,
@@ -13,7 +14,6 @@ from ssmspec.results.comparison import (
     TensorComparison,
     TensorDifference,
 )
-from ssmspec.results.report import NotApplicable
 from ssmspec.writers.quantities import compact
 
 _NUMBER = re.compile(r"(?<![^./])\d+(?![^./])")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from ssmspec.naming import printable
+from ssmspec.outcome import Measured, NotApplicable, Outcome
 from ssmspec.results.evaluation import Evaluation, Scores
-from ssmspec.results.report import Measured, NotApplicable, Outcome
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page
 from ssmspec.writers.grid import Column

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssmspec.results.report import Measured, Outcome, shared_unit, subtract
+from ssmspec.outcome import Measured, Outcome, shared_unit, subtract
 from ssmspec.units import DIMENSIONLESS, SAMPLES
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE, samples, significant
 

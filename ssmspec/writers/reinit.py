@@ -9,8 +9,8 @@ from rich.text import Text
 
 from ssmspec.choices import CPolicy
 from ssmspec.naming import printable
+from ssmspec.outcome import Measured, Outcome
 from ssmspec.results.reinit import LayerChange, Reinitialization, StepSizes
-from ssmspec.results.report import Measured, Outcome
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page
 from ssmspec.writers.grid import Column

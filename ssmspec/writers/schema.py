@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 from ssmspec.families import FAMILIES
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Metric
+from ssmspec.outcome import Direction, Level, Verdict
 from ssmspec.reading import Discretization
 from ssmspec.results.check import COULD_NOT_JUDGE, GATE_FAILED, PASSED, WHOLE_MODEL, Status
-from ssmspec.results.report import SCHEMA_VERSION, Direction, Level, Verdict
+from ssmspec.results.report import SCHEMA_VERSION
 from ssmspec.rules import RULES
 from ssmspec.spectrum import Symmetry
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.text import Text
 
 from ssmspec.naming import printable
-from ssmspec.results.report import Measured, NotApplicable
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.sweep import Sweep, SweepPoint
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer

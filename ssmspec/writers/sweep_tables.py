@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ssmspec.results.report import Measured, NotApplicable
+from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.sweep import Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table

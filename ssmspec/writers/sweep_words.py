@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ssmspec.choices import Knob
-from ssmspec.results.report import Measured
+from ssmspec.outcome import Measured
 from ssmspec.results.sweep import Sweep, SweepPoint
 
 _TITLES = {

@@ -20,8 +20,8 @@ from ssmspec.families.parts.diagonal import (
 )
 from ssmspec.families.real_poles import nominal_assumption
 from ssmspec.naming import matches, printable
+from ssmspec.outcome import Skipped
 from ssmspec.reading import Discretization
-from ssmspec.results.report import Skipped
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from ssmspec.units import TWO_PI
 

@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ssmspec.analysis.report import ReadingOptions
+from ssmspec.analysis.model import ReadingOptions
 from ssmspec.errors import MissingPackageError, SsmspecError
 from ssmspec.live.monitor import OnFinding, SpectrumMonitor
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer

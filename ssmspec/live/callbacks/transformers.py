@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssmspec.errors import MissingPackageError
 from ssmspec.live.monitor import OnFinding, SpectrumMonitor
-from ssmspec.results.report import Level
+from ssmspec.outcome import Level
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from ssmspec.arrays import Floats
 from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band, decades, frequency_axis, plain_ticks, sentence
 from ssmspec.plots.parts.labels import compact, percent
 from ssmspec.plots.parts.layout import Sheet
@@ -37,7 +38,7 @@ from ssmspec.plots.parts.reach import (
 from ssmspec.plots.parts.references import reference_of
 from ssmspec.plots.refusal import require_some
 from ssmspec.plots.sampling import thinned
-from ssmspec.plots.style import ALIASED, INK, LAYER, MUTED, REFERENCE, Drawing, styled
+from ssmspec.plots.style import ALIASED, INK, LAYER, MUTED, REFERENCE, styled
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import LayerSpectrum
 

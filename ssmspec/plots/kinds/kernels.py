@@ -21,6 +21,7 @@ from ssmspec.kernel import (
     siso_response,
 )
 from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import plain_ticks, sentence
 from ssmspec.plots.parts.labels import count
 from ssmspec.plots.parts.lags import LAG_ZERO, LagEnergies, lag_bins, lag_energies, lag_ticks
@@ -37,7 +38,7 @@ from ssmspec.plots.parts.profiles import draw_lag_energy
 from ssmspec.plots.parts.references import size
 from ssmspec.plots.refusal import require_some
 from ssmspec.plots.sampling import thinned
-from ssmspec.plots.style import ALIASED, INK, QUANTITY, Drawing, styled
+from ssmspec.plots.style import ALIASED, INK, QUANTITY, styled
 from ssmspec.results.layer_view import LayerView
 
 HEIGHT = 2.35

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band
 from ssmspec.plots.parts.disk import decay_limits, draw_disk, draw_rim
 from ssmspec.plots.parts.labels import percent
@@ -22,7 +23,7 @@ from ssmspec.plots.parts.multiples import (
 from ssmspec.plots.parts.points import Points, points_of
 from ssmspec.plots.parts.profiles import draw_ranks
 from ssmspec.plots.parts.references import Reference, reference_of, size
-from ssmspec.plots.style import ALIASED, INK, LAYER, REFERENCE, Color, Drawing, styled
+from ssmspec.plots.style import ALIASED, INK, LAYER, REFERENCE, Color, styled
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import Symmetry
 

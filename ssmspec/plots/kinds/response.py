@@ -11,13 +11,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.gains import Gains, gains_of, to_decibels
 from ssmspec.plots.parts.axes import Band, frequency_axis, sentence
 from ssmspec.plots.parts.labels import count
 from ssmspec.plots.parts.layout import Sheet
 from ssmspec.plots.parts.multiples import RIGHT, Cell, arranged, first_layers, line_handle
 from ssmspec.plots.refusal import require_some
-from ssmspec.plots.style import ALIASED, INK, LAYER, Drawing, styled
+from ssmspec.plots.style import ALIASED, INK, LAYER, styled
 from ssmspec.results.layer_view import LayerView
 
 HEIGHT = 1.6

@@ -15,11 +15,12 @@ import numpy as np
 
 from ssmspec.errors import UsageError
 from ssmspec.plots.base import DEFAULTS, Kind, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.disk import draw_disk
 from ssmspec.plots.parts.layout import Sheet
 from ssmspec.plots.parts.multiples import Cell, arranged, cross_handle, dot_handle
 from ssmspec.plots.parts.points import Points, points_of
-from ssmspec.plots.style import ALIASED, LAYER, REFERENCE, Drawing, styled
+from ssmspec.plots.style import ALIASED, LAYER, REFERENCE, styled
 from ssmspec.reading import Discretization
 from ssmspec.schemes import SCHEMES, Scheme, SchemeOptions
 from ssmspec.schemes import Kind as SchemeKind

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import sentence
 from ssmspec.plots.parts.labels import percent
 from ssmspec.plots.parts.layout import Sheet
@@ -24,7 +25,7 @@ from ssmspec.plots.parts.multiples import (
 from ssmspec.plots.parts.profiles import Memory, draw_memory, memory_edges, memory_of
 from ssmspec.plots.parts.references import reference_of, size
 from ssmspec.plots.refusal import require_some
-from ssmspec.plots.style import INK, LAYER, REFERENCE, Drawing, styled
+from ssmspec.plots.style import INK, LAYER, REFERENCE, styled
 from ssmspec.results.layer_view import LayerView
 
 HEIGHT = 1.25

@@ -12,11 +12,12 @@ from matplotlib.lines import Line2D
 
 from ssmspec.arrays import Floats
 from ssmspec.plots.base import DEFAULTS, Kind, PlotOptions, Subject
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band, decades, frequency_axis, sentence
 from ssmspec.plots.parts.layout import Sheet
 from ssmspec.plots.parts.multiples import MOST_CELLS, RIGHT, Cell, arranged
 from ssmspec.plots.sampling import thinned
-from ssmspec.plots.style import FADED, INK, MUTED, RASTERIZE_ABOVE, Drawing, styled
+from ssmspec.plots.style import FADED, INK, MUTED, RASTERIZE_ABOVE, styled
 from ssmspec.results.trajectory import LayerPaths, Trajectory
 
 HEIGHT = 1.75

@@ -15,8 +15,8 @@ from ssmspec.kernel import Kernel, MimoKernel
 from ssmspec.metrics.base import KERNEL, SUMMABLE, Context
 from ssmspec.metrics.kernel_energy import energy_horizon
 from ssmspec.metrics.kernel_lags import can_be_summed, lag_energy
+from ssmspec.outcome import NotApplicable
 from ssmspec.results.layer_view import LayerView
-from ssmspec.results.report import NotApplicable
 
 UNKNOWN_LENGTH = (64, 16_384)
 """Fewest and most lags shown of a kernel whose sequence length is not known (heuristic)."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from ssmspec.plots.style import INK, Color, Drawing, new_figure
+from ssmspec.plots.files import Drawing, new_figure
+from ssmspec.plots.style import INK, Color
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ssmspec.errors import NoLayersError
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.labels import fitted, width
 from ssmspec.plots.parts.layout import Sheet
-from ssmspec.plots.style import DOUBLE_COLUMN, INK, MUTED, SINGLE_COLUMN, Color, Drawing
+from ssmspec.plots.style import DOUBLE_COLUMN, INK, MUTED, SINGLE_COLUMN, Color
 from ssmspec.results.layer_view import LayerView
 
 MOST_CELLS = 12

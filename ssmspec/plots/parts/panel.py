@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band, frequency_axis, plain_ticks, sentence
 from ssmspec.plots.parts.disk import draw_disk
 from ssmspec.plots.parts.labels import power_of_ten
@@ -29,7 +30,7 @@ from ssmspec.plots.parts.profiles import (
     memory_of,
 )
 from ssmspec.plots.parts.reach import covered_intervals, covered_shares, linear_density, runs
-from ssmspec.plots.style import MUTED, Drawing, styled
+from ssmspec.plots.style import MUTED, styled
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import Symmetry
 

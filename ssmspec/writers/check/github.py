@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ssmspec.naming import printable
+from ssmspec.outcome import Level
 from ssmspec.results.check import CheckedFile, CheckRun, Status
-from ssmspec.results.report import Level
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.markdown import cut
 from ssmspec.writers.check.words import file_sentence, groups, outcome, title, worst_first

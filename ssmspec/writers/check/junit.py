@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from ssmspec._version import __version__
 from ssmspec.naming import printable
+from ssmspec.outcome import Finding
 from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
-from ssmspec.results.report import Finding
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.words import file_sentence, outcome
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ssmspec.outcome import Level, Skipped
 from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
-from ssmspec.results.report import LayerReport, Level, Report, Skipped
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.words import (
     Group,

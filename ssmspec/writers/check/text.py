@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from ssmspec.naming import printable
+from ssmspec.outcome import Finding, Level
 from ssmspec.results.check import CheckedFile, CheckRun, Status
-from ssmspec.results.report import Finding, Level
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.words import (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ssmspec.naming import printable
+from ssmspec.outcome import Finding, Level, Verdict
 from ssmspec.results.check import (
     COULD_NOT_JUDGE,
     GATE_FAILED,
@@ -15,7 +16,6 @@ from ssmspec.results.check import (
     CheckRun,
     Status,
 )
-from ssmspec.results.report import Finding, Level, Verdict
 from ssmspec.rules import RULES
 from ssmspec.writers.base import Page
 from ssmspec.writers.comparison_words import count

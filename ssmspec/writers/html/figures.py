@@ -12,7 +12,8 @@ from itertools import groupby
 
 from ssmspec.errors import SsmspecError
 from ssmspec.naming import printable
-from ssmspec.results.report import Finding, LayerReport, Level, Report
+from ssmspec.outcome import Finding, Level
+from ssmspec.results.report import LayerReport, Report
 
 MOST_FIGURES = 48
 """Layers drawn on one page, over all its checkpoints."""

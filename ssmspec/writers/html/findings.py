@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ssmspec.outcome import Finding, Level
 from ssmspec.results.check import WHOLE_MODEL, CheckedFile, Status
-from ssmspec.results.report import Finding, Level
 from ssmspec.rules import RULES
 from ssmspec.writers.check.words import Group, groups, title
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD, by_rule, worst

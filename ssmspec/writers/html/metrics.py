@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ssmspec.metrics import METRICS
-from ssmspec.results.report import Direction, LayerReport, Measured, NotApplicable, Outcome, Report
+from ssmspec.outcome import Direction, Measured, NotApplicable, Outcome
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.quantities import HEADLINE, shown, unit_label
 
 MOST_CELLS = 24_000

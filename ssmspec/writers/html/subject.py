@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from ssmspec.outcome import Finding, Verdict
 from ssmspec.results.check import CheckedFile
-from ssmspec.results.report import Finding, LayerReport, Report, Verdict
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.check.words import counted, file_sentence
 from ssmspec.writers.html.commands import options_given, reading_of
 from ssmspec.writers.html.figures import Figures, layer_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ssmspec.naming import printable
-from ssmspec.results.report import Finding, Level, Verdict
+from ssmspec.outcome import Finding, Level, Verdict
 from ssmspec.writers.base import Page
 from ssmspec.writers.parts.terminal import NAMES_SHOWN
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ssmspec.naming import printable
-from ssmspec.results.report import Skipped
+from ssmspec.outcome import Skipped
 from ssmspec.writers.base import Page
 
 NAMES_SHOWN = 6

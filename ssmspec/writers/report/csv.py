@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssmspec.results.report import Measured, Outcome, Report
+from ssmspec.outcome import Measured, Outcome
+from ssmspec.results.report import Report
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ssmspec.results.report import LayerReport, Measured, Outcome, Report, Skipped
+from ssmspec.outcome import Measured, Outcome, Skipped
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ssmspec.results.report import LayerReport, Measured, NotApplicable
+from ssmspec.outcome import Measured, NotApplicable
+from ssmspec.results.report import LayerReport
 from ssmspec.writers.grid import Column
 from ssmspec.writers.parts.numbers import (
     NOT_APPLICABLE,

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from rich.text import Text
 
 from ssmspec.naming import printable
-from ssmspec.results.report import Measured, Outcome, Report
+from ssmspec.outcome import Measured, Outcome
+from ssmspec.results.report import Report
 from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.finding_groups import (
