@@ -15,7 +15,7 @@ from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.comparison_words import count, grouped, tensors_sentence, warning
 from ssmspec.writers.comparisons import AGAINST_WRITERS, COMPARISON_WRITERS, SWEEP_WRITERS
 from ssmspec.writers.parts.markdown import bullets, code, prose, table
-from ssmspec.writers.quantities import compact, number, shown, signed
+from ssmspec.writers.parts.numbers import compact, number, shown, signed
 from ssmspec.writers.sweep_words import factor_label
 
 HOSTILE = "=net|[red]x`y<b>*\n\x1b[31m@team\u202e.0"

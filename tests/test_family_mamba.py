@@ -12,7 +12,7 @@ from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import find_layers
-from ssmspec.families.softplus import softplus, softplus_inverse
+from ssmspec.families.parts.diagonal import softplus, softplus_inverse
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.spectrum import Symmetry
 from tests.families_examples_selective import EXAMPLES, mamba_mixer

@@ -11,11 +11,11 @@ from scipy.integrate import quad
 
 from ssmspec.kernel import frequency_response, impulse_response
 from ssmspec.metrics import METRICS, Context
-from ssmspec.plots.gains import gains_of
 from ssmspec.plots.kinds.kernels import channel_energies
+from ssmspec.plots.kinds.response import gains_of
 from ssmspec.plots.parts.lags import LAG_ZERO, LagEnergies, lag_bins, lag_energies, lags_shown
 from ssmspec.plots.parts.pairs import place, window_of
-from ssmspec.plots.parts.points import points_of
+from ssmspec.plots.parts.points import points_of, thinned
 from ssmspec.plots.parts.profiles import memory_of
 from ssmspec.plots.parts.reach import (
     covered_intervals,
@@ -26,7 +26,6 @@ from ssmspec.plots.parts.reach import (
     runs,
 )
 from ssmspec.plots.parts.references import reference_of
-from ssmspec.plots.sampling import thinned
 from ssmspec.reading import Discretization
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import Structure, Symmetry

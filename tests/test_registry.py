@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from ssmspec.arrays import quantile, row_quantiles
 from ssmspec.errors import SsmspecError, UsageError
-from ssmspec.quantiles import quantile, row_quantiles
 from ssmspec.registry import Registry
 
 np = pytest.importorskip("numpy")

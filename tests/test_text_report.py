@@ -9,9 +9,8 @@ import ssmspec
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Skipped
 from ssmspec.results.report import CheckpointSummary, LayerReport, Report
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.grid import Column, layout, lines
 from ssmspec.writers.parts.numbers import byte_size, fixed, percent, rebin, samples, strip
-from ssmspec.writers.report.words import short_names
+from ssmspec.writers.parts.terminal import Column, layout, lines, short_names
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -14,8 +14,8 @@ from ssmspec.kernel import impulse_response
 from ssmspec.reading import Reading
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.training.config import Freeze, InputGain, ModelConfig
-from ssmspec.training.convolution import convolve, fast_length
 from ssmspec.training.model.initialize import new_layer
+from ssmspec.training.model.kernel import convolve, fast_length
 from ssmspec.training.model.layers import DiscreteLayer, S4DLayer
 
 HELD = [name for name in SCHEMES if name != "s5-hippo"]

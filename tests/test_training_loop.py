@@ -16,9 +16,8 @@ from ssmspec.training.data import load_data
 from ssmspec.training.engine import choose_device, seed_step
 from ssmspec.training.loop import Loop, Step
 from ssmspec.training.model.stack import build_model
-from ssmspec.training.recorder import Recorder
 from ssmspec.training.resume_file import Best, Standing
-from ssmspec.training.run_folder import read_config, read_document
+from ssmspec.training.run_folder import Recorder, read_config, read_document
 
 
 def plain_loop(config):

@@ -8,8 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 
 from ssmspec.errors import UsageError
-from ssmspec.training.measure import measure
-from ssmspec.training.scoring import objective_for
+from ssmspec.training.scoring import measure, objective_for
 from ssmspec.training.tasks.base import IGNORED, Batch, Target
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ssmspec.errors import UsageError
-from ssmspec.training.ahead import ahead
-from ssmspec.training.batches import share, step_indices, steps_per_epoch
+from ssmspec.training.batches import ahead, share, step_indices, steps_per_epoch
 
 
 def epoch(number, *, examples=103, batch=10, seed=3):

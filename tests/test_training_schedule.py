@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ssmspec.training.schedule import rate_factor
+from ssmspec.training.loop import rate_factor
 
 
 def torch_factors(steps, warmup, schedule):

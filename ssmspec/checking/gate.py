@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TypeAlias, Unpack, cast
 
 from ssmspec.analysis.model import Progress, ReadingOptions, Source, chosen_reading
 from ssmspec.analysis.report import analyze
@@ -29,7 +29,7 @@ from ssmspec.checking.regression import (
     uncompared_layers,
 )
 from ssmspec.checking.selection import Selection, codes_in
-from ssmspec.checking.sources import StrPath, input_paths, labelled_sources
+from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.atomic import require_output
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import printable
@@ -319,3 +319,47 @@ def _part(progress: Progress | None, place: int, count: int) -> Progress | None:
         progress((1000 * place) + 1000 * done // total, 1000 * count)
 
     return advance
+
+
+StrPath: TypeAlias = str | os.PathLike[str]
+
+
+def labelled_sources(sources: Source | Sequence[Source]) -> Mapping[str, Source]:
+    """Sources by what they are called in reports; one that is named twice is checked once.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if isinstance(sources, list | tuple):
+        several = cast("Sequence[Source]", sources)
+    else:
+        several = [cast("Source", sources)]
+    if not several:
+        raise UsageError("there is no checkpoint to check")
+    labelled: dict[str, Source] = {}
+    for source in several:
+        label = _label(source)
+        count = 1
+        while label in labelled and not isinstance(source, str | os.PathLike):
+            count += 1
+            label = f"{_label(source)} ({count})"
+        labelled[label] = source
+    return labelled
+
+
+def _label(source: Source) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    if isinstance(source, Checkpoint):
+        return source.path
+    if isinstance(source, Mapping):
+        return "a state dict in memory"
+    return f"a {type(source).__name__} in memory"
+
+
+def input_paths(
+    given: Mapping[str, Source], baselines: Sequence[StrPath], config: StrPath | None
+) -> tuple[Path, ...]:
+    """Files that no output may replace."""
+    sources = [source for source in given.values() if isinstance(source, str | os.PathLike)]
+    return tuple(map(Path, [*sources, *baselines, *([] if config is None else [config])]))

@@ -40,12 +40,13 @@ from ssmspec.families.parts.diagonal import (
     read_real,
     require_dimensions,
     require_writable,
+    softplus,
+    softplus_inverse,
     to_complex,
     to_log_poles,
     to_poles,
 )
 from ssmspec.families.parts.residues import mimo_kernel, read_matrix
-from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.kernel import MimoKernel
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform

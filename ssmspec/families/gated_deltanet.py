@@ -31,7 +31,13 @@ from ssmspec.errors import LayoutError, SchemeError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.families.mamba2 import is_delta_rule
-from ssmspec.families.parts.diagonal import exp, read_real, require_dimensions
+from ssmspec.families.parts.diagonal import (
+    exp,
+    read_real,
+    require_dimensions,
+    softplus,
+    softplus_inverse,
+)
 from ssmspec.families.parts.gates import (
     PART_OF_SPECTRUM,
     decay_spectrum,
@@ -41,7 +47,6 @@ from ssmspec.families.parts.gates import (
     sigmoid,
     sigmoid_inverse,
 )
-from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import LayerSpectrum

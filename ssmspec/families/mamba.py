@@ -34,13 +34,13 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.parts.diagonal import read_real, require_dimensions
-from ssmspec.families.real_poles import (
-    nominal_assumption,
-    real_poles_to_parameters,
-    real_spectrum,
+from ssmspec.families.parts.diagonal import (
+    read_real,
+    require_dimensions,
+    softplus,
+    softplus_inverse,
 )
-from ssmspec.families.softplus import softplus, softplus_inverse
+from ssmspec.families.parts.gates import nominal_assumption, real_poles_to_parameters, real_spectrum
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform
 from ssmspec.spectrum import LayerSpectrum

@@ -25,7 +25,12 @@ from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import read_real, require_dimensions
+from ssmspec.families.parts.diagonal import (
+    read_real,
+    require_dimensions,
+    softplus,
+    softplus_inverse,
+)
 from ssmspec.families.parts.gates import (
     decay_spectrum,
     decay_to_write,
@@ -33,7 +38,6 @@ from ssmspec.families.parts.gates import (
     require_finite,
     sigmoid,
 )
-from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import LayerSpectrum

@@ -18,13 +18,14 @@ import numpy as np
 from ssmspec.arrays import Array, Floats
 from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import read_real, require_dimensions, untie
-from ssmspec.families.real_poles import (
-    nominal_assumption,
-    real_poles_to_parameters,
-    real_spectrum,
+from ssmspec.families.parts.diagonal import (
+    read_real,
+    require_dimensions,
+    softplus,
+    softplus_inverse,
+    untie,
 )
-from ssmspec.families.softplus import softplus, softplus_inverse
+from ssmspec.families.parts.gates import nominal_assumption, real_poles_to_parameters, real_spectrum
 from ssmspec.reading import DtTransform
 from ssmspec.spectrum import LayerSpectrum
 

@@ -9,13 +9,11 @@ from rich.text import Text
 from ssmspec.live.look import MOVED, MOVED_SHARE, Look
 from ssmspec.naming import printable
 from ssmspec.outcome import Finding
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page
-from ssmspec.writers.grid import Column
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD, by_rule, labelled, where, worst
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE, fixed, percent, samples, significant
-from ssmspec.writers.parts.terminal import hanging, to_text
-from ssmspec.writers.report.words import short_names
+from ssmspec.writers.parts.terminal import Column, hanging, short_names, to_text
 
 Shown = Callable[[float | None], str]
 
@@ -54,7 +52,7 @@ def _lines(
     else:
         yield Text(f"spectrum, step {first.step:,} -> {last.step:,} ({len(looks):,} looks)")
     yield Text()
-    yield from grid.lines(_columns(first, last, labels), page.width)
+    yield from terminal.lines(_columns(first, last, labels), page.width)
     if pattern:
         yield Text(f"layers are {pattern.replace('{}', '<layer>')}")
     moved = [layer.number(MOVED) for layer in last.layers]

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssmspec.arrays import Complexes
+from ssmspec.arrays import Complexes, quantile
 from ssmspec.metrics.base import COMPLEX, DIAGONAL, SEVERAL_CHANNELS, Aggregate, Context, Metric
 from ssmspec.outcome import Direction, NotApplicable
-from ssmspec.quantiles import quantile
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS
 

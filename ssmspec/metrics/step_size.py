@@ -6,11 +6,10 @@ selective families it depends on the input; what is measured is the nominal valu
 
 from __future__ import annotations
 
-from ssmspec.arrays import Floats
+from ssmspec.arrays import Floats, quantile
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import STEP_SIZE, Aggregate, Context, Metric
 from ssmspec.outcome import Direction
-from ssmspec.quantiles import quantile
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TIME_PER_SAMPLE
 

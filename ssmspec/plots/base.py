@@ -7,13 +7,14 @@ To add a kind, write one file with one `Kind` record and add it to the table in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from matplotlib.figure import Figure
 
+from ssmspec.errors import NoLayersError
 from ssmspec.results.layer_view import LayerView
 
 Drawn = TypeVar("Drawn")
@@ -73,3 +74,15 @@ class Kind(Generic[Drawn]):
 
 
 AnyKind: TypeAlias = Kind[Any]
+
+
+def require_some(drawn: Sequence[object], kind: str, reason: str) -> None:
+    """Refuse a figure on which every cell would be a sentence.
+
+    Raises:
+        NoLayersError: nothing can be drawn.
+    """
+    if not drawn:
+        raise NoLayersError(
+            f"no layer can be drawn as {kind}: {reason} (ssmspec list plots shows other kinds)"
+        )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssmspec.arrays import quantile
 from ssmspec.outcome import Level, Measured
-from ssmspec.quantiles import quantile
 from ssmspec.rules.base import Bound, Evidence, Fired, Rule
 from ssmspec.rules.wording import compared, number
 

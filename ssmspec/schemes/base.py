@@ -19,9 +19,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ssmspec.arrays import Complexes, Floats
+from ssmspec.arrays import Complexes, Floats, row_quantiles
 from ssmspec.errors import UsageError
-from ssmspec.quantiles import row_quantiles
 from ssmspec.reading import Discretization
 from ssmspec.schemes.options import DEFAULTS, Knobs, SchemeOptions
 from ssmspec.spectrum import Symmetry, bilinear_to_log_poles, zoh_to_log_poles

@@ -21,17 +21,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ssmspec.errors import UsageError
-from ssmspec.training.ahead import ahead
-from ssmspec.training.batches import share, step_indices, steps_per_epoch
+from ssmspec.training.batches import ahead, share, step_indices, steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.engine import seed_step, to_device
 from ssmspec.training.interruption import Interruption
-from ssmspec.training.measure import Measure, measure
-from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.resume_file import Best, Standing, Window
-from ssmspec.training.schedule import rate_factor
-from ssmspec.training.scoring import Objective
+from ssmspec.training.run_folder import Recorder
+from ssmspec.training.scoring import Measure, Objective, measure
 from ssmspec.training.tasks.base import Batch, Data, Split
 
 _SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}
@@ -336,3 +333,27 @@ def _signal_in(total: int) -> int:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """A copy of a model's tensors on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def rate_factor(step: int, *, warmup: int = 0, schedule: int | None = None) -> float:
+    """What the learning rate of one optimizer step is multiplied by.
+
+    Linear warm-up (Goyal et al., arXiv 1706.02677), then half a cosine without restarts
+    (Loshchilov and Hutter, arXiv 1608.03983). The first step already moves: its factor is
+    1 / `warmup`, not 0.
+
+    Args:
+        step: number of the step, from 0.
+        warmup: steps until the factor is 1.
+        schedule: step, counted from the start, at which a cosine reaches 0; None for 1 ever after.
+
+    Returns:
+        A number in [0, 1].
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule is None:
+        return 1.0
+    if step >= schedule:
+        return 0.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (schedule - warmup)))

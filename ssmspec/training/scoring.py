@@ -6,6 +6,7 @@ to the very same mean over everything that was asked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ssmspec.arrays import Array
-from ssmspec.training.tasks.base import IGNORED, Target
+from ssmspec.errors import UsageError
+from ssmspec.training.batches import ahead, share
+from ssmspec.training.engine import to_device
+from ssmspec.training.tasks.base import IGNORED, Batch, Split, Target
 
 Score: TypeAlias = tuple[Tensor, Tensor]
 """Sum of the loss (differentiable) and sum of the metric, over all that was asked."""
@@ -65,3 +69,78 @@ def _squared_error(outputs: Tensor, y: Tensor) -> Score:
     difference = torch.where(asked, outputs.float() - torch.where(asked, y, 0.0), 0.0)
     loss = difference.square().sum()
     return loss, loss.detach()
+
+
+Forward: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+"""Inputs and lengths to outputs."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Means over everything that was asked in a split.
+
+    Attributes:
+        loss: cross entropy in nat, or mean squared error.
+        metric: the objective's.
+        asked: how many answers were asked for.
+    """
+
+    loss: float
+    metric: float
+    asked: int
+
+    @property
+    def finite(self) -> bool:
+        """Whether the model still gives numbers."""
+        return math.isfinite(self.loss)
+
+
+def measure(
+    forward: Forward,
+    split: Split,
+    objective: Objective,
+    *,
+    batch_size: int,
+    device: torch.device,
+    process: int = 0,
+    processes: int = 1,
+    add_up: Callable[[Tensor], Tensor] | None = None,
+) -> Measure:
+    """Evaluate on a split.
+
+    Args:
+        forward: the model in evaluation mode, or a function around it.
+        split: every example is used once; the last batch is smaller where it does not fit.
+        objective: loss and metric.
+        batch_size: examples at a time, over all processes.
+        device: where the model is.
+        process: number of this process.
+        processes: among how many a batch is shared out.
+        add_up: sums a tensor over the processes; needed where there are several.
+
+    Raises:
+        UsageError: nothing is asked in the split, or it is empty.
+    """
+    count = len(split)
+    starts = range(0, count, batch_size)
+
+    def load(start: int) -> Batch | None:
+        mine = share(np.arange(start, min(start + batch_size, count)), process, processes)
+        return split.batch(mine) if mine.size else None
+
+    # Sums of float64: what they come to must not hang on how a split is cut into batches.
+    sums = torch.zeros(3, dtype=torch.float64)
+    with torch.no_grad():
+        for batch in ahead(load, starts):
+            if batch is None:
+                continue
+            x, y, lengths = to_device(batch, device)
+            loss, metric = objective.score(forward(x, lengths), y)
+            asked = torch.tensor(objective.count(batch.y), dtype=torch.float64)
+            sums += torch.stack([loss.double().cpu(), metric.double().cpu(), asked])
+    if add_up is not None:
+        sums = add_up(sums.to(device)).cpu()
+    loss_sum, metric_sum, total = sums.tolist()
+    if not total:
+        raise UsageError("there is nothing to answer in this part of the data; check the targets")
+    return Measure(loss_sum / total, metric_sum / total, int(total))

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
+from ssmspec.checkpoints.reading_note import NOTE
 from ssmspec.errors import UsageError
+from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.naming import shown
-from ssmspec.training.assembly import assemble, note_of
+from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.training.batches import steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
 from ssmspec.training.engine import accelerated, choose_device, own_random_numbers
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
-from ssmspec.training.model.stack import build_model
+from ssmspec.training.model.stack import SequenceModel, build_model
 from ssmspec.training.result import OnProgress, Row, TrainResult
-from ssmspec.training.resume_file import Best
-from ssmspec.training.resuming import require_same, restore, stored_state
+from ssmspec.training.resume_file import Best, RunState, Standing, load_state
 from ssmspec.training.run_folder import (
     INITIAL,
+    RESUME,
+    Recorder,
     load_weights,
     prepare,
+    read_config,
     read_document,
     require_free,
     write_config,
     write_weights,
 )
+from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
-from ssmspec.training.tasks.base import Tell, tell_nobody
+from ssmspec.training.tasks.base import Data, Tell, tell_nobody
 
 
 def train(
@@ -188,3 +196,126 @@ def _test(loop: Loop, best: Best) -> Row:
     row = loop.row("test", loop.measure(loop.data.test))
     loop.model.load_state_dict(last)
     return row
+
+
+def assemble(
+    config: TrainConfig,
+    folder: Path,
+    data: Data,
+    model: SequenceModel,
+    accelerator: Accelerator,
+    on_progress: OnProgress | None,
+) -> Loop:
+    """Everything that a run needs, at step 0."""
+    if config.compile:
+        model.compile()
+    wrapped = accelerator.prepare_model(model)
+    groups = model.parameter_groups(config.lr, config.pole_lr, config.weight_decay)
+    rates = [group["lr"] for group in groups]
+    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups))
+    monitor = None
+    if config.spectrum_every and accelerator.is_main_process:
+        monitor = SpectrumMonitor(
+            model,
+            every=config.spectrum_every,
+            folder=folder,
+            seq_len=data.seq_len,
+            sample_rate=data.sample_rate,
+            force=True,  # the folder was cleared, or holds this very run
+        )
+    recorder = Recorder(folder, model, optimizer, accelerator, metadata_of(config, data), monitor)
+    return Loop(
+        config=config,
+        data=data,
+        objective=objective_for(data.target),
+        accelerator=accelerator,
+        model=model,
+        wrapped=wrapped,
+        optimizer=optimizer,
+        rates=rates,
+        standing=Standing(),
+        recorder=recorder,
+        on_progress=on_progress,
+    )
+
+
+def metadata_of(config: TrainConfig, data: Data) -> dict[str, str]:
+    """Metadata of a run's `.safetensors` files: the parameterization, the same for every seed."""
+    model = config.model
+    is_discrete = SCHEMES.require(model.scheme).kind is Kind.DISCRETE
+    note = {
+        **note_of(data),
+        "family": "dfout" if is_discrete else "s4d",
+        "discretization": "native" if is_discrete else "zoh",
+        "input_gain": model.input_gain.value if is_discrete else None,
+        "bidirectional": model.bidirectional,
+    }
+    return {"format": "pt", NOTE: json.dumps(note, sort_keys=True)}
+
+
+def note_of(data: Data) -> dict[str, Any]:
+    """What a reader of the poles needs to know of the data."""
+    return {
+        "seq_len": data.seq_len,
+        "sample_rate": data.sample_rate,
+        "row_stride": data.row_stride,
+    }
+
+
+MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
+"""Settings that a resumed run may have otherwise: none of them changes what a step does."""
+
+
+def stored_state(folder: Path, config: TrainConfig) -> RunState:
+    """The state of the run in a folder, provided that this configuration continues it.
+
+    Raises:
+        UsageError: there is no run, or it was started otherwise.
+        CheckpointError: the state is damaged.
+    """
+    before, now = to_settings(read_config(folder)), to_settings(config)
+    require_same(folder, before, now, MAY_CHANGE)
+    return load_state(folder / RESUME)
+
+
+def require_same(
+    folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], free: tuple[str, ...] = ()
+) -> None:
+    """Refuse what differs from how a run was started, except in the keys that are free.
+
+    Raises:
+        UsageError: it names what differs.
+    """
+    changed = [
+        f"{key} = {_said(before.get(key))}, not {_said(value)}"
+        for key, value in now.items()
+        if key not in free and before.get(key) != value
+    ]
+    if changed:
+        raise UsageError(
+            f"{shown(folder)} cannot be resumed so: it was started with {'; '.join(changed)}"
+        )
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(json.dumps(value))
+
+
+def restore(loop: Loop, stored: RunState) -> Loop:
+    """The loop where the stored run stood.
+
+    Raises:
+        UsageError: it stood beyond the last step.
+    """
+    loop.model.load_state_dict(dict(stored.model))
+    loop.optimizer.load_state_dict(dict(stored.optimizer))
+    if loop.accelerator.scaler is not None and stored.scaler is not None:
+        loop.accelerator.scaler.load_state_dict(dict(stored.scaler))
+    if loop.recorder.monitor is not None and stored.monitor is not None:
+        loop.recorder.monitor.load_state_dict(stored.monitor)
+    if stored.standing.step > loop.total_steps:
+        raise UsageError(
+            f"{shown(loop.recorder.folder)} stands at step {stored.standing.step:,} already, and "
+            f"the run is to last {loop.total_steps:,} steps; raise max_steps or epochs"
+        )
+    return replace(loop, standing=stored.standing)

@@ -11,7 +11,6 @@ from ssmspec.outcome import NotApplicable
 from ssmspec.results.against import SchemeComparison
 from ssmspec.results.report import LayerReport
 from ssmspec.spectrum import Symmetry
-from ssmspec.writers import grid
 from ssmspec.writers.against_words import (
     NO_VERDICT,
     absent,
@@ -23,11 +22,19 @@ from ssmspec.writers.against_words import (
     note,
 )
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.grid import Column
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, some, titled, to_text
-from ssmspec.writers.quantities import shown, signed, unit_label
+from ssmspec.writers.parts import terminal
+from ssmspec.writers.parts.numbers import shown, signed, unit_label
+from ssmspec.writers.parts.terminal import (
+    Column,
+    hanging,
+    short_names,
+    skipped_lines,
+    some,
+    titled,
+    to_text,
+)
 from ssmspec.writers.report.tables import MANY, decay_table, frequency_table, median_layer
-from ssmspec.writers.report.words import length_note, model_line, short_names
+from ssmspec.writers.report.words import length_note, model_line
 
 Pair = tuple[str, LayerReport, LayerReport]
 """(label, measured layer, reference layer)."""
@@ -89,7 +96,7 @@ def _side_by_side(comparison: SchemeComparison, page: Page) -> Iterator[Text]:
         columns = (
             decay_table(rows, page.width) if is_decay else frequency_table(rows, None, page.width)
         )
-        yield from grid.lines(columns, page.width)
+        yield from terminal.lines(columns, page.width)
     if pattern:
         yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
 
@@ -121,7 +128,7 @@ def _differences(comparison: SchemeComparison, page: Page) -> Iterator[Text]:
     contrasts = [comparison.model[metric] for metric in metrics]
     moved = [movement_words(comparison, metric) for metric in metrics]
     yield Text()
-    yield from grid.lines(
+    yield from terminal.lines(
         [
             Column("whole model", metrics, right=False, style="bold"),
             Column("measured", [shown(contrast.value) for contrast in contrasts]),

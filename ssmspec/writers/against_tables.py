@@ -18,8 +18,8 @@ from ssmspec.writers.against_words import (
 )
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.numbers import shown, signed, unit_label
 from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
-from ssmspec.writers.quantities import shown, signed, unit_label
 from ssmspec.writers.report.markdown import heading, skipped_items
 
 HEADER = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.against import Contrast, Movement, SchemeComparison
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers.quantities import HEADLINE
+from ssmspec.writers.parts.numbers import HEADLINE
 
 NO_VERDICT = (
     "closer and further say which way training moved a number, not which value is better: no "

@@ -7,9 +7,12 @@ To add a format, write one file with one `Writer` record and add it to the table
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from ssmspec.results.report import Report
 
 Subject = TypeVar("Subject")
 """What is written: a `Report`, a `Comparison`, a `SchemeComparison` or a `Sweep`."""
@@ -43,3 +46,19 @@ class Writer(Generic[Subject]):
     id: str
     title: str
     render: Callable[[Subject, Page], str]
+
+
+class HasDict(Protocol):
+    """Any kind of report."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in JSON's types."""
+
+
+def to_json(report: HasDict, page: Page) -> str:
+    """Its `to_dict()`; a NaN or an infinity is an error here, never a token in the file."""
+    del page  # JSON has no width, color or verbosity: it is always complete
+    return json.dumps(report.to_dict(), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
+
+
+JSON: Writer[Report] = Writer("json", "complete report for scripts and baselines", to_json)

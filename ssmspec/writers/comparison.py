@@ -9,7 +9,6 @@ from rich.text import Text
 from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.results.comparison import Comparison, LayerPair, PolesMoved, Side, SideKind
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.comparison_words import (
     count,
@@ -20,11 +19,28 @@ from ssmspec.writers.comparison_words import (
     warning,
     what_changed,
 )
-from ssmspec.writers.grid import Column
-from ssmspec.writers.parts.numbers import byte_size, fixed, percent, samples, significant
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, some, titled, to_text
-from ssmspec.writers.quantities import HEADLINE, compact, shown, signed, unit_label
-from ssmspec.writers.report.words import short_names
+from ssmspec.writers.parts import terminal
+from ssmspec.writers.parts.numbers import (
+    HEADLINE,
+    byte_size,
+    compact,
+    fixed,
+    percent,
+    samples,
+    shown,
+    signed,
+    significant,
+    unit_label,
+)
+from ssmspec.writers.parts.terminal import (
+    Column,
+    hanging,
+    short_names,
+    skipped_lines,
+    some,
+    titled,
+    to_text,
+)
 
 LAYERS_SHOWN = 16
 GROUPS_SHOWN = 12
@@ -87,7 +103,7 @@ def _layer_table(pairs: Sequence[LayerPair], page: Page) -> Iterator[Text]:
         hidden = len(rows) - LAYERS_SHOWN
         rows = [row for row in rows if id(row[1]) in chosen]
     yield Text()
-    yield from grid.lines(_columns(rows), page.width)
+    yield from terminal.lines(_columns(rows), page.width)
     if any(isinstance(pair.poles, PolesMoved) for _, pair in rows):
         yield Text("moved: rms and largest distance of the poles in half-widths of A", style="dim")
     if pattern:
@@ -130,7 +146,7 @@ def _model_table(comparison: Comparison, page: Page) -> Iterator[Text]:
         return
     pairs = [comparison.model[key] for key in present]
     yield Text()
-    yield from grid.lines(
+    yield from terminal.lines(
         [
             Column("whole model", present, right=False, style="bold"),
             Column("A", [shown(pair.a) for pair in pairs]),

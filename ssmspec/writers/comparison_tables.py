@@ -22,8 +22,8 @@ from ssmspec.writers.comparison_words import (
     what_changed,
 )
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.numbers import HEADLINE, compact, shown, signed, unit_label
 from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
-from ssmspec.writers.quantities import HEADLINE, compact, shown, signed, unit_label
 from ssmspec.writers.report.markdown import skipped_items
 
 HEADER = ("subject", "name_a", "name_b", "quantity", "a", "b", "difference", "unit", "note")

@@ -14,7 +14,7 @@ from ssmspec.results.comparison import (
     TensorComparison,
     TensorDifference,
 )
-from ssmspec.writers.quantities import compact
+from ssmspec.writers.parts.numbers import compact
 
 _NUMBER = re.compile(r"(?<![^./])\d+(?![^./])")
 """A component of a name that is a number."""

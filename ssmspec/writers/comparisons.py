@@ -7,10 +7,10 @@ from ssmspec.results.against import SchemeComparison
 from ssmspec.results.comparison import Comparison
 from ssmspec.results.sweep import Sweep
 from ssmspec.writers import against as against_text
-from ssmspec.writers import against_tables, comparison_tables, json_report, sweep_tables
+from ssmspec.writers import against_tables, comparison_tables, sweep_tables
 from ssmspec.writers import comparison as comparison_text
 from ssmspec.writers import sweep as sweep_text
-from ssmspec.writers.base import Writer
+from ssmspec.writers.base import Writer, to_json
 
 _JSON, _COMPLETE = "json", "complete, for scripts"
 
@@ -19,7 +19,7 @@ COMPARISON_WRITERS: Registry[Writer[Comparison]] = Registry(
     "ssmspec.comparison_writers",
     (
         comparison_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
+        Writer(_JSON, _COMPLETE, to_json),
         comparison_tables.CSV,
         comparison_tables.MARKDOWN,
     ),
@@ -31,7 +31,7 @@ AGAINST_WRITERS: Registry[Writer[SchemeComparison]] = Registry(
     "ssmspec.against_writers",
     (
         against_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
+        Writer(_JSON, _COMPLETE, to_json),
         against_tables.CSV,
         against_tables.MARKDOWN,
     ),
@@ -43,7 +43,7 @@ SWEEP_WRITERS: Registry[Writer[Sweep]] = Registry(
     "ssmspec.sweep_writers",
     (
         sweep_text.WRITER,
-        Writer(_JSON, _COMPLETE, json_report.render),
+        Writer(_JSON, _COMPLETE, to_json),
         sweep_tables.CSV,
         sweep_tables.MARKDOWN,
     ),

@@ -10,13 +10,11 @@ from rich.text import Text
 from ssmspec.naming import printable
 from ssmspec.outcome import Measured, NotApplicable, Outcome
 from ssmspec.results.evaluation import Evaluation, Scores
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page
-from ssmspec.writers.grid import Column
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE as NO_VALUE
 from ssmspec.writers.parts.numbers import percent, significant
-from ssmspec.writers.parts.terminal import hanging, to_text
-from ssmspec.writers.report.words import short_names
+from ssmspec.writers.parts.terminal import Column, hanging, short_names, to_text
 
 ACCURACY = "accuracy"
 
@@ -39,11 +37,11 @@ def _lines(result: Evaluation, page: Page) -> Iterator[Text]:
     )
     yield Text(f"{result.part.value}: {_counts(result)}")
     yield Text()
-    yield from grid.lines(_scores(result), page.width)
+    yield from terminal.lines(_scores(result), page.width)
     columns, pattern = _layers(result, page)
     if len(columns) > 1:
         yield Text()
-        yield from grid.lines(columns, page.width)
+        yield from terminal.lines(columns, page.width)
         if pattern:
             yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
     yield Text()

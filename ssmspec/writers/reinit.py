@@ -11,12 +11,18 @@ from ssmspec.choices import CPolicy
 from ssmspec.naming import printable
 from ssmspec.outcome import Measured, Outcome
 from ssmspec.results.reinit import LayerChange, Reinitialization, StepSizes
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page
-from ssmspec.writers.grid import Column
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE, fixed, percent, samples, significant
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, some, titled, to_text
-from ssmspec.writers.report.words import short_names
+from ssmspec.writers.parts.terminal import (
+    Column,
+    hanging,
+    short_names,
+    skipped_lines,
+    some,
+    titled,
+    to_text,
+)
 
 Shown = Callable[[float | None], str]
 
@@ -106,7 +112,7 @@ def _table(layers: Sequence[LayerChange], result: Reinitialization, page: Page) 
         columns.append(Column("energy kept", kept, rank=1))
     if any(layer.xi for layer in layers):
         columns.append(Column("xi", [_xi(layer) for layer in layers], rank=3))
-    lines = grid.lines(columns, page.width)
+    lines = terminal.lines(columns, page.width)
     if pattern:
         lines.append(Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim"))
     return lines

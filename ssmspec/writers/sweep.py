@@ -9,12 +9,10 @@ from rich.text import Text
 from ssmspec.naming import printable
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.sweep import Sweep, SweepPoint
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.grid import Column
-from ssmspec.writers.parts.numbers import fixed, percent, rebin, samples, strip
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, some, titled, to_text
-from ssmspec.writers.quantities import compact
+from ssmspec.writers.parts import terminal
+from ssmspec.writers.parts.numbers import compact, fixed, percent, rebin, samples, strip
+from ssmspec.writers.parts.terminal import Column, hanging, skipped_lines, some, titled, to_text
 from ssmspec.writers.sweep_words import factor_label, numbers, summary, title
 
 _COLUMNS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
@@ -96,7 +94,7 @@ def _table(points: Sequence[SweepPoint], page: Page) -> Iterator[Text]:
         top = max(max(row, default=0.0) for row in densities)
         strips = [strip(row, top) for row in densities]
         columns.append(Column("0 .. Nyquist", strips, right=False, style="cyan"))
-    yield from grid.lines(columns, page.width)
+    yield from terminal.lines(columns, page.width)
 
 
 def _number(point: SweepPoint, metric: str) -> float | None:

@@ -8,8 +8,8 @@ from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.sweep import Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
+from ssmspec.writers.parts.numbers import shown
 from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
-from ssmspec.writers.quantities import shown
 from ssmspec.writers.report.markdown import skipped_items
 from ssmspec.writers.sweep_words import factor_label, numbers, summary, title
 

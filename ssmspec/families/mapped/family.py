@@ -18,7 +18,7 @@ from ssmspec.families.parts.diagonal import (
     to_log_poles,
     to_poles,
 )
-from ssmspec.families.real_poles import nominal_assumption
+from ssmspec.families.parts.gates import nominal_assumption
 from ssmspec.naming import matches, printable
 from ssmspec.outcome import Skipped
 from ssmspec.reading import Discretization

@@ -19,7 +19,7 @@ import numpy as np
 
 from ssmspec.arrays import Floats
 from ssmspec.errors import UsageError
-from ssmspec.families.softplus import softplus, softplus_inverse
+from ssmspec.families.parts.diagonal import softplus, softplus_inverse
 from ssmspec.naming import did_you_mean, printable
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import Symmetry

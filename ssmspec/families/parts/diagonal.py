@@ -12,7 +12,6 @@ import numpy as np
 from ssmspec.arrays import Array, Complexes, Floats
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families.base import LayerSource
-from ssmspec.families.softplus import softplus, softplus_inverse
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import (
@@ -253,3 +252,18 @@ def untie(name: str, poles: Complexes, rows: int) -> Complexes:
         )
     untied: Complexes = copies[0]
     return untied
+
+
+def softplus(values: Floats) -> Floats:
+    """log(1 + exp(x)) without overflow; any shape, any real values, NaN kept in silence."""
+    with np.errstate(all="ignore"):
+        return np.logaddexp(0.0, values)
+
+
+def softplus_inverse(values: Floats) -> Floats:
+    """The x with softplus(x) = y, log(exp(y) - 1) written as y + log(1 - exp(-y)).
+
+    NaN or -infinity, in silence, where y <= 0.
+    """
+    with np.errstate(all="ignore"):
+        return values + np.log(-np.expm1(-values))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ssmspec.arrays import Floats
-from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject, require_some
 from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band, decades, frequency_axis, plain_ticks, sentence
 from ssmspec.plots.parts.labels import compact, percent
@@ -24,6 +24,7 @@ from ssmspec.plots.parts.multiples import (
     patch_handle,
     tick_handle,
 )
+from ssmspec.plots.parts.points import thinned
 from ssmspec.plots.parts.profiles import FAINTEST, draw_density, draw_reach
 from ssmspec.plots.parts.reach import (
     Density,
@@ -36,8 +37,6 @@ from ssmspec.plots.parts.reach import (
     runs,
 )
 from ssmspec.plots.parts.references import reference_of
-from ssmspec.plots.refusal import require_some
-from ssmspec.plots.sampling import thinned
 from ssmspec.plots.style import ALIASED, INK, LAYER, MUTED, REFERENCE, styled
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import LayerSpectrum

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 
 from ssmspec.arrays import Floats
-from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject, require_some
 from ssmspec.plots.files import Drawing
 from ssmspec.plots.kinds.poles import counted, note
 from ssmspec.plots.parts.axes import Band, decades, sentence
@@ -26,7 +26,6 @@ from ssmspec.plots.parts.multiples import (
 from ssmspec.plots.parts.pairs import Window, draw_pairs, window_of
 from ssmspec.plots.parts.points import Points, points_of
 from ssmspec.plots.parts.references import Reference, reference_of
-from ssmspec.plots.refusal import require_some
 from ssmspec.plots.style import LAYER, MUTED, QUANTITY, REFERENCE, Color, styled
 from ssmspec.results.layer_view import LayerView
 

@@ -20,7 +20,7 @@ from ssmspec.kernel import (
     lag_numbers,
     siso_response,
 )
-from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject, require_some
 from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import plain_ticks, sentence
 from ssmspec.plots.parts.labels import count
@@ -34,10 +34,9 @@ from ssmspec.plots.parts.multiples import (
     line_handle,
     tick_handle,
 )
+from ssmspec.plots.parts.points import thinned
 from ssmspec.plots.parts.profiles import draw_lag_energy
 from ssmspec.plots.parts.references import size
-from ssmspec.plots.refusal import require_some
-from ssmspec.plots.sampling import thinned
 from ssmspec.plots.style import ALIASED, INK, QUANTITY, styled
 from ssmspec.results.layer_view import LayerView
 

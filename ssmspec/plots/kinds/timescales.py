@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.artist import Artist
 
-from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject
+from ssmspec.plots.base import DEFAULTS, Kind, Layers, PlotOptions, Subject, require_some
 from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import sentence
 from ssmspec.plots.parts.labels import percent
@@ -24,7 +24,6 @@ from ssmspec.plots.parts.multiples import (
 )
 from ssmspec.plots.parts.profiles import Memory, draw_memory, memory_edges, memory_of
 from ssmspec.plots.parts.references import reference_of, size
-from ssmspec.plots.refusal import require_some
 from ssmspec.plots.style import INK, LAYER, REFERENCE, styled
 from ssmspec.results.layer_view import LayerView
 

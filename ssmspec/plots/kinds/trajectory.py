@@ -16,7 +16,7 @@ from ssmspec.plots.files import Drawing
 from ssmspec.plots.parts.axes import Band, decades, frequency_axis, sentence
 from ssmspec.plots.parts.layout import Sheet
 from ssmspec.plots.parts.multiples import MOST_CELLS, RIGHT, Cell, arranged
-from ssmspec.plots.sampling import thinned
+from ssmspec.plots.parts.points import thinned
 from ssmspec.plots.style import FADED, INK, MUTED, RASTERIZE_ABOVE, styled
 from ssmspec.results.trajectory import LayerPaths, Trajectory
 

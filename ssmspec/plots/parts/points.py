@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssmspec.arrays import Bools, Complexes, Floats
-from ssmspec.plots.sampling import thinned
+from ssmspec.arrays import Array, Bools, Complexes, Floats
 from ssmspec.spectrum import ALIAS_TOLERANCE, LayerSpectrum, Symmetry
 from ssmspec.units import unwrapped_to_omega
 
@@ -81,3 +80,14 @@ def points_of(spectrum: LayerSpectrum, most: int = MOST_POINTS) -> Points:
         growing=int(np.count_nonzero(spectrum.decay < 0.0)),
         non_finite=spectrum.non_finite,
     )
+
+
+def thinned(size: int, most: int) -> Array:
+    """Which of `size` things to draw, ascending: all, or `most` of them drawn at random.
+
+    At random, because poles come in a regular order: every k-th of them could be the same mode of
+    each channel. The seed is fixed, so that a figure is the same every time.
+    """
+    if size <= most:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ssmspec.arrays import Floats
 from ssmspec.metrics.profiles import band_shares, energy_below
-from ssmspec.plots.sampling import thinned
+from ssmspec.plots.parts.points import thinned
 from ssmspec.spectrum import LayerSpectrum
 
 MOST_MODES = 65_536

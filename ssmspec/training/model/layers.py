@@ -32,8 +32,7 @@ from torch import Tensor, nn
 
 from ssmspec.errors import UsageError
 from ssmspec.training.config import Freeze, InputGain
-from ssmspec.training.convolution import convolve
-from ssmspec.training.model.kernel import KernelFunction, vandermonde_kernel
+from ssmspec.training.model.kernel import KernelFunction, convolve, vandermonde_kernel
 
 
 class Modes(NamedTuple):

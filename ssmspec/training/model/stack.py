@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ssmspec.errors import UsageError
-from ssmspec.training.config import ModelConfig
+from ssmspec.training.config import ModelConfig, Norm
 from ssmspec.training.model.initialize import new_layer
 from ssmspec.training.model.layers import DiagonalLayer
-from ssmspec.training.norms import new_norm
 from ssmspec.training.tasks.base import Data, Readout, Target
 
 
@@ -161,3 +160,36 @@ class SequenceModel(nn.Module):
         if isinstance(module, DiagonalLayer):
             return "poles" if leaf in module.POLES else "plain"
         return "plain" if parameter.ndim < 2 else "decayed"
+
+
+class LayerNorm(nn.LayerNorm):
+    """Each sample by its own mean and variance over features."""
+
+    def forward(self, x: Tensor, _padding: Tensor | None = None) -> Tensor:
+        """(B, L, H) to (B, L, H)."""
+        return super().forward(x)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Each feature by its mean and variance over a batch, padded samples left out.
+
+    With several processes each normalizes by its own part of the batch.
+    """
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """(B, L, H) to (B, L, H), with 0 at padded samples, (B, L), while training."""
+        flat = x.flatten(0, 1)
+        if padding is None or not self.training:
+            return super().forward(flat).view_as(x)
+        kept = ~padding.reshape(-1, 1)
+        normalized = super().forward(flat[kept[:, 0]])
+        return (
+            torch.zeros_like(flat, dtype=normalized.dtype)
+            .masked_scatter(kept, normalized)
+            .view_as(x)
+        )
+
+
+def new_norm(kind: Norm, features: int) -> LayerNorm | BatchNorm:
+    """A normalization of so many features."""
+    return LayerNorm(features) if kind is Norm.LAYER else BatchNorm(features)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ssmspec.registry import Registry
 from ssmspec.results.check import CheckRun
-from ssmspec.writers import html_report, json_report
-from ssmspec.writers.base import Writer
+from ssmspec.writers import html
+from ssmspec.writers.base import Writer, to_json
 from ssmspec.writers.check import github, junit
 from ssmspec.writers.check import markdown as check_markdown
 from ssmspec.writers.check import text as check_text
@@ -15,11 +15,11 @@ CHECK_WRITERS: Registry[Writer[CheckRun]] = Registry(
     "ssmspec.check_writers",
     (
         check_text.WRITER,
-        Writer("json", "complete, for scripts and baselines", json_report.render),
+        Writer("json", "complete, for scripts and baselines", to_json),
         check_markdown.WRITER,
         junit.WRITER,
         github.WRITER,
-        html_report.CHECK_WRITER,
+        html.CHECK_WRITER,
     ),
     key=lambda writer: writer.id,
 )

@@ -10,7 +10,6 @@ from rich.text import Text
 from ssmspec.naming import printable
 from ssmspec.outcome import Finding, Level
 from ssmspec.results.check import CheckedFile, CheckRun, Status
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.words import (
     Group,
@@ -22,10 +21,17 @@ from ssmspec.writers.check.words import (
     without_advice,
     worst_first,
 )
-from ssmspec.writers.grid import Column
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.finding_groups import LEVEL_STYLE, LEVEL_WORD, VERDICT_STYLE, labelled
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, titled, to_text
-from ssmspec.writers.report.words import length_note, model_line, short_names
+from ssmspec.writers.parts.terminal import (
+    Column,
+    hanging,
+    short_names,
+    skipped_lines,
+    titled,
+    to_text,
+)
+from ssmspec.writers.report.words import length_note, model_line
 
 _STATUS = {
     None: ("", ""),
@@ -47,7 +53,7 @@ def _lines(run: CheckRun, page: Page) -> Iterator[Text]:
         yield from _file(file, run, page)
         yield Text()
     if len(run.files) > 1:
-        yield from grid.lines(_summary(run), page.width)
+        yield from terminal.lines(_summary(run), page.width)
         yield Text()
     assumed = dict.fromkeys(
         sentence for file in run.files if file.report for sentence in file.report.assumptions

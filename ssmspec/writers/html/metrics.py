@@ -10,7 +10,7 @@ from functools import cached_property
 from ssmspec.metrics import METRICS
 from ssmspec.outcome import Direction, Measured, NotApplicable, Outcome
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers.quantities import HEADLINE, shown, unit_label
+from ssmspec.writers.parts.numbers import HEADLINE, shown, unit_label
 
 MOST_CELLS = 24_000
 """About a megabyte of table. A model with more keeps the headline columns, then the worst rows."""

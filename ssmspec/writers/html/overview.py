@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers import grid
 from ssmspec.writers.html.strips import Strip, octave_end, octave_strips, power_strips
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE
 from ssmspec.writers.report.tables import collapse, decay_table, frequency_table, hearing_table
 
@@ -152,7 +152,7 @@ def _few(
 
 def _table(
     title: str,
-    columns: Sequence[grid.Column],
+    columns: Sequence[terminal.Column],
     strip_title: str,
     strips: Sequence[Strip | None],
     labels: Mapping[str, str],
@@ -160,7 +160,7 @@ def _table(
     words: Sequence[str] = (),
 ) -> Overview:
     names = {label: name for name, label in labels.items()}
-    shown = [c for c in grid.layout(columns, None)[0][1:] if c.rank <= RANK]
+    shown = [c for c in terminal.layout(columns, None)[0][1:] if c.rank <= RANK]
     rows = [
         OverviewRow(
             label=label,

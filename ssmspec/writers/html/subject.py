@@ -15,14 +15,8 @@ from ssmspec.writers.html.figures import Figures, layer_id
 from ssmspec.writers.html.findings import FindingGroup, analyzed_groups, checked_groups
 from ssmspec.writers.html.metrics import MetricTable, metric_table
 from ssmspec.writers.html.overview import Overview, overviews
-from ssmspec.writers.report.words import (
-    blocks_line,
-    file_line,
-    length_note,
-    model_line,
-    short_names,
-    summary,
-)
+from ssmspec.writers.parts.terminal import short_names
+from ssmspec.writers.report.words import blocks_line, file_line, length_note, model_line, summary
 
 VERDICT_WORD = {
     Verdict.PASS: "Pass",

@@ -8,8 +8,7 @@ from ssmspec.outcome import Measured, Outcome, Skipped
 from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts.markdown import bullets, code, page, prose, table
-from ssmspec.writers.parts.numbers import NOT_APPLICABLE
-from ssmspec.writers.quantities import HEADLINE, shown, unit_label
+from ssmspec.writers.parts.numbers import HEADLINE, NOT_APPLICABLE, shown, unit_label
 from ssmspec.writers.report.words import file_line, length_note, model_line, summary
 
 

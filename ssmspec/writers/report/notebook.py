@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers import grid
 from ssmspec.writers.check.words import counted
 from ssmspec.writers.html.findings import analyzed_groups
 from ssmspec.writers.html.subject import NOTHING_MEASURED, VERDICT_WORD, labels_of
 from ssmspec.writers.html.templates import fill
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.report.tables import collapse, decay_table, frequency_table, hearing_table
 from ssmspec.writers.report.words import length_note, model_line, summary
 
@@ -122,9 +122,9 @@ def _tables(report: Report, labels: Mapping[str, str]) -> tuple[list[Table], int
     return tables, hidden
 
 
-def _table(rows: Sequence[tuple[str, LayerReport]], columns: Sequence[grid.Column]) -> Table:
+def _table(rows: Sequence[tuple[str, LayerReport]], columns: Sequence[terminal.Column]) -> Table:
     """A terminal's table with fewer columns, and the kernels' strips beside those of the poles."""
-    numbers = [c for c in grid.layout(columns[:-1], None)[0][1:] if c.rank <= RANK]
+    numbers = [c for c in terminal.layout(columns[:-1], None)[0][1:] if c.rank <= RANK]
     strips = [(columns[-1].header, columns[-1].cells)]
     heard = [(label, layer) for label, layer in rows if layer.lags]
     if heard:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.report import LayerReport
-from ssmspec.writers.grid import Column
 from ssmspec.writers.parts.numbers import (
     NOT_APPLICABLE,
     fixed,
@@ -18,6 +17,7 @@ from ssmspec.writers.parts.numbers import (
     significant,
     strip,
 )
+from ssmspec.writers.parts.terminal import Column
 
 Rows = Sequence[tuple[str, LayerReport]]
 """(label, layer) for every line of a table."""

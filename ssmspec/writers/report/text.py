@@ -14,8 +14,8 @@ from rich.text import Text
 from ssmspec.naming import printable
 from ssmspec.outcome import Measured, Outcome
 from ssmspec.results.report import Report
-from ssmspec.writers import grid
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.finding_groups import (
     LEVEL_STYLE,
     LEVEL_WORD,
@@ -26,16 +26,9 @@ from ssmspec.writers.parts.finding_groups import (
     worst,
 )
 from ssmspec.writers.parts.numbers import significant
-from ssmspec.writers.parts.terminal import hanging, skipped_lines, titled, to_text
+from ssmspec.writers.parts.terminal import hanging, short_names, skipped_lines, titled, to_text
 from ssmspec.writers.report.tables import collapse, decay_table, frequency_table, hearing_table
-from ssmspec.writers.report.words import (
-    blocks_line,
-    file_line,
-    length_note,
-    model_line,
-    short_names,
-    summary,
-)
+from ssmspec.writers.report.words import blocks_line, file_line, length_note, model_line, summary
 
 
 def render(report: Report, page: Page) -> str:
@@ -104,7 +97,7 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
             if is_decay
             else frequency_table(rows, report.reference, page.width)
         )
-        yield from grid.lines(columns, page.width)
+        yield from terminal.lines(columns, page.width)
         if is_decay and any(layer.selective for _, layer in rows):
             has_dt = any(layer.value("step_size_median") is not None for _, layer in rows)
             nominal = (
@@ -117,7 +110,7 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
             heard, _ = collapse(heard)
         yield Text()
         yield Text("what the kernels do hear, by lag", style="dim")
-        yield from grid.lines(hearing_table(heard), page.width)
+        yield from terminal.lines(hearing_table(heard), page.width)
     if pattern:
         yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
     if hidden:

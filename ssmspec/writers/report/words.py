@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ssmspec.naming import printable
 from ssmspec.results.report import LayerReport, Report
@@ -11,35 +11,6 @@ from ssmspec.writers.parts.numbers import byte_size, percent, samples
 
 REACHABLE = 0.999
 """Coverage from which every frequency is called reachable; below, the missing share is named."""
-
-
-def short_names(names: Sequence[str]) -> tuple[list[str], str]:
-    """Names without what they share, and the pattern they were cut from.
-
-    `s4_layers.0.kernel`, `s4_layers.1.kernel` become `0`, `1` and `s4_layers.{}.kernel`. A single
-    name is kept whole, with an empty pattern.
-    """
-    shown = [printable(name) for name in names]
-    if len(shown) < 2:
-        return shown, ""
-    parts = [name.split(".") for name in shown]
-    shortest = min(len(p) for p in parts)
-    head = _shared(parts, range(shortest - 1))
-    tail = _shared([p[::-1] for p in parts], range(shortest - 1 - head))
-    if head + tail == 0:
-        return shown, ""
-    middle = [".".join(p[head : len(p) - tail]) for p in parts]
-    ends = (parts[0][:head], ["{}"], parts[0][len(parts[0]) - tail :] if tail else [])
-    return middle, ".".join(part for end in ends for part in end)
-
-
-def _shared(parts: Sequence[Sequence[str]], positions: Iterable[int]) -> int:
-    count = 0
-    for i in positions:
-        if len({p[i] for p in parts}) > 1:
-            break
-        count += 1
-    return count
 
 
 def model_line(report: Report) -> list[str]:
