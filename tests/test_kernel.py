@@ -21,7 +21,7 @@ from ssmspec.kernel import (
 )
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import Symmetry, bilinear_to_log_poles
-from tests.kernel_examples import random_mimo, random_siso, spectrum_of
+from tests.examples.kernels import random_mimo, random_siso, spectrum_of
 
 GAINS = {Symmetry.HALF: 2.0, Symmetry.FULL: 1.0, Symmetry.REAL: 1.0}
 

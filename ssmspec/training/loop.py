@@ -25,9 +25,9 @@ from ssmspec.training.batches import ahead, share, step_indices, steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.engine import seed_step, to_device
 from ssmspec.training.interruption import Interruption
+from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.resume_file import Best, Standing, Window
-from ssmspec.training.run_folder import Recorder
 from ssmspec.training.scoring import Measure, Objective, measure
 from ssmspec.training.tasks.base import Batch, Data, Split
 

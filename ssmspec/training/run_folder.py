@@ -35,17 +35,6 @@ from ssmspec.training.settings import to_config
 
 if TYPE_CHECKING:
     from torch import nn
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field, fields
-
-from accelerate import Accelerator
-from torch import nn
-from torch.optim import Optimizer
-
-from ssmspec.live.monitor import SpectrumMonitor
-from ssmspec.training.result import Row
-from ssmspec.training.resume_file import Best, RunState, Standing, save_state
-from ssmspec.writers.parts.tidy import to_csv
 
 CONFIG = "config.json"
 INITIAL = "initial.safetensors"
@@ -196,83 +185,3 @@ def _differences(own: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:
     absent = [f"the file has no {name}" for name in own if name not in stored]
     extra = [f"the model has no {printable(name)}" for name in stored if name not in own]
     return [*shapes, *absent, *extra, *flags]
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
-
-
-def metrics_table(rows: Iterable[Row]) -> str:
-    """The rows of `metrics.csv`; a number that was not measured is an empty cell."""
-    return to_csv(COLUMNS, (astuple(row) for row in rows))
-
-
-@dataclass(eq=False)
-class Recorder:
-    """The files of one run.
-
-    Attributes:
-        folder: of the run.
-        model: its weights are written.
-        optimizer: its state is.
-        accelerator: tells the main process; the scaler of fp16 is in it.
-        metadata: of the `.safetensors` files.
-        monitor: looks at the poles; None where nobody does, and in all but the main process.
-        saved: step of the last save.
-    """
-
-    folder: Path
-    model: nn.Module
-    optimizer: Optimizer
-    accelerator: Accelerator
-    metadata: Mapping[str, str]
-    monitor: SpectrumMonitor | None = None
-    saved: int = field(default=0, init=False)
-
-    def look(self, step: int) -> None:
-        """Let the monitor look where it is time to."""
-        if self.monitor is not None:
-            self.monitor.step(step)
-
-    def keep_best(self, best: Best) -> None:
-        """Write `best.safetensors`."""
-        if self.accelerator.is_main_process:
-            write_weights(self.folder / BEST, best.weights, self.metadata)
-
-    def save(self, standing: Standing) -> None:
-        """Write everything: `resume.pt` last, since it alone decides where a run continues.
-
-        Raises:
-            UsageError: a file cannot be written; those that were there stay as they were.
-        """
-        if not self.accelerator.is_main_process:
-            return
-        scaler = self.accelerator.scaler
-        write_weights(self.folder / MODEL, self.model.state_dict(), self.metadata)
-        self.write_tables(standing)
-        state = RunState(
-            standing,
-            self.model.state_dict(),
-            self.optimizer.state_dict(),
-            scaler=None if scaler is None else scaler.state_dict(),
-            monitor=None if self.monitor is None else self.monitor.state_dict(),
-        )
-        save_state(state, self.folder / RESUME)
-        self.saved = standing.step
-
-    def write_tables(self, standing: Standing) -> None:
-        """Write `metrics.csv`, and what the monitor saw."""
-        if not self.accelerator.is_main_process:
-            return
-        write_text(self.folder / METRICS, metrics_table(standing.rows))
-        if self.monitor is not None:
-            self.monitor.save()
-
-    def last_before(self, step: int, standing: Standing) -> str:
-        """The last checkpoint of fewer steps, for messages."""
-        if self.saved < step:
-            name, saved = MODEL, self.saved
-        elif standing.best is not None:
-            name, saved = BEST, standing.best.step
-        else:
-            name, saved = INITIAL, 0
-        return f"{shown(self.folder / name)}, of step {saved:,}"

@@ -23,12 +23,12 @@ from ssmspec.training.engine import accelerated, choose_device, own_random_numbe
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
 from ssmspec.training.model.stack import SequenceModel, build_model
+from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import OnProgress, Row, TrainResult
 from ssmspec.training.resume_file import Best, RunState, Standing, load_state
 from ssmspec.training.run_folder import (
     INITIAL,
     RESUME,
-    Recorder,
     load_weights,
     prepare,
     read_config,

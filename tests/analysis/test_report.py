@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+
+import ssmspec
+from ssmspec.errors import CheckpointError, NoLayersError, UsageError
+from ssmspec.outcome import Measured, Verdict
+
+
+def s4d(prefix="kernel", channels=4, modes=8, dt=0.01, real=-0.5):
+    return {
+        f"{prefix}.log_dt": np.log(np.full(channels, dt)),
+        f"{prefix}.log_A_real": np.log(np.full((channels, modes), -real)),
+        f"{prefix}.A_imag": np.tile(np.pi * np.arange(modes), (channels, 1)),
+    }
+
+
+def test_spectra_of_a_path_a_mapping_and_a_module_are_the_same(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    class Kernel(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, value in s4d(prefix="").items():
+                tensor = torch.tensor(value, dtype=torch.float32)
+                setattr(self, name.lstrip("."), torch.nn.Parameter(tensor))
+
+    model = torch.nn.Sequential(Kernel())
+    path = tmp_path / "m.safetensors"
+    save_file(model.state_dict(), path)
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    sources = (path, str(path), tmp_path / "m.pt", model, model.state_dict())
+    spectra = [ssmspec.read_spectra(source)[0] for source in sources]
+    for spectrum in spectra:
+        assert spectrum.name == "0"
+        np.testing.assert_array_equal(spectrum.log_poles, spectra[0].log_poles)
+    expected = 0.01 * (-0.5 + 1j * np.pi * np.arange(8))
+    np.testing.assert_allclose(spectra[0].log_poles, np.tile(expected, (4, 1)), rtol=1e-6)
+
+
+def test_an_open_checkpoint_is_left_open():
+    with ssmspec.open_checkpoint(s4d()) as checkpoint:
+        first = ssmspec.analyze(checkpoint)
+        again = ssmspec.analyze(checkpoint)
+    assert first.layers[0].metrics == again.layers[0].metrics
+
+
+def test_options_reach_the_metrics():
+    report = ssmspec.analyze(s4d(), seq_len=100, sample_rate=10.0)
+    (layer,) = report.layers
+    assert report.sequence_length == 100
+    assert layer.value("memory_ratio") == pytest.approx(np.log(100) / 0.005 / 100)
+    assert layer.metrics["largest_gap"].unit == "Hz"
+    with pytest.raises(UsageError):
+        ssmspec.analyze(s4d(), ssmspec.Reading(), seq_len=3)
+
+
+def test_the_model_names_how_layers_were_combined():
+    report = ssmspec.analyze(s4d("a.0") | s4d("a.1", channels=12, dt=0.5))
+    one, two = report.layers
+    combined = report.model["aliased_fraction"]
+    assert combined.outcome.value == max(
+        one.value("aliased_fraction"), two.value("aliased_fraction")
+    )
+    assert "max" in combined.aggregate
+    mean = report.model["coverage"].outcome.value
+    weighted = (32 * one.value("coverage") + 96 * two.value("coverage")) / 128
+    assert mean == pytest.approx(weighted)
+
+
+def test_a_hybrid_counts_its_blocks():
+    state = s4d("blocks.3.ssm") | {f"blocks.{i}.attn.weight": np.ones((2, 2)) for i in range(10)}
+    assert ssmspec.analyze(state).blocks == (1, 10)
+    assert ssmspec.analyze(s4d("blocks.0.ssm")).blocks is None
+
+
+def test_progress_is_called_for_every_layer():
+    seen = []
+    state = {}
+    for i in range(3):
+        state |= s4d(f"net.{i}")
+    ssmspec.analyze(state, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_nan_parameters_are_an_error_finding_and_no_numbers():
+    state = s4d()
+    state["kernel.A_imag"][1, 2] = np.nan
+    report = ssmspec.analyze(state)
+    assert report.verdict is Verdict.FAIL
+    assert "STB002" in {finding.code for finding in report.findings}
+    assert not any(
+        isinstance(outcome, Measured)
+        for key, outcome in report.layers[0].metrics.items()
+        if not key.startswith("step_size")
+    )
+
+
+def test_a_broken_layer_is_skipped_with_its_reason_and_the_rest_is_measured():
+    state = s4d("good") | s4d("bad")
+    state["bad.A_imag"] = np.zeros((3, 5))
+    report = ssmspec.analyze(state)
+    assert [layer.name for layer in report.layers] == ["good"]
+    assert [entry.name for entry in report.skipped] == ["bad"]
+    assert "(3, 5)" in report.skipped[0].reason
+
+
+def test_optimizer_state_is_never_a_model():
+    state = s4d("net.kernel")
+    optimizer = {f"optimizer.state.{k}": v for k, v in s4d("net.kernel").items()}
+    assert len(ssmspec.read_spectra(state | optimizer)) == 1
+    with pytest.raises(NoLayersError, match="optimizer"):
+        ssmspec.analyze(optimizer)
+
+
+def test_nothing_to_measure_is_an_error_that_says_what_is_there():
+    with pytest.raises(NoLayersError, match=r"fc\.weight"):
+        ssmspec.analyze({"fc.weight": np.ones((2, 3))})
+    with pytest.raises(CheckpointError):
+        ssmspec.analyze(42)
+
+
+def test_the_reference_is_a_dfout_layer_of_the_same_shape():
+    report = ssmspec.analyze(s4d(channels=16, modes=32))
+    reference = report.reference
+    assert (reference.channels, reference.modes) == (16, 32)
+    assert reference.value("aliased_fraction") == 0
+    assert reference.value("discrepancy") == pytest.approx(1 / 512)
+    assert reference.value("frequency_w1") == pytest.approx(0.5 / 512)
+
+
+def test_every_shared_file_is_measured_or_skipped_with_a_reason(shared):
+    files = [path for path in sorted(shared.iterdir()) if path.suffix != ".md"]
+    assert len(files) >= 8
+    for path in files:
+        # Peak gains of 16 MIMO layers take a second each; six of them are enough here.
+        layers = "down_ssms.*" if path.name.startswith("attenuate") else None
+        report = ssmspec.analyze(path, layers=layers)
+        assert report.layers or report.skipped, path.name
+        assert all(entry.reason for entry in report.skipped)
+
+
+PLANTED = {
+    "defect_aliased_s4d": "ALI001",
+    "defect_unstable_s5": "STB001",
+    "defect_zeroed_dt_mamba1": "INI002",
+}
+
+
+def test_planted_defects_show_and_healthy_samples_do_not():
+    from tests.cli.test_cli import SAMPLES
+
+    healthy = ["s4d_lin", "s4d_inv", "s4d_dfout", "s5", "lru", "mamba1", "mamba2"]
+    reports = {
+        name: ssmspec.analyze(SAMPLES / f"{name}.safetensors", seq_len=1024)
+        for name in [*healthy, *PLANTED]
+    }
+
+    def worst(name, metric):
+        return reports[name].model[metric].outcome.value
+
+    for name, code in PLANTED.items():
+        assert code in {finding.code for finding in reports[name].findings}
+    assert worst("defect_aliased_s4d", "aliased_fraction") == pytest.approx(0.9375)
+    assert worst("defect_unstable_s5", "max_radius") == pytest.approx(1.0025, abs=1e-6)
+    assert worst("defect_zeroed_dt_mamba1", "step_size_min") == pytest.approx(np.log(2))
+    assert worst("defect_zeroed_dt_mamba1", "step_size_max") == pytest.approx(np.log(2))
+    for name in healthy:
+        codes = {finding.code for finding in reports[name].findings}
+        assert codes.isdisjoint({"STB001", "STB002", "INI002", "ACC001"})
+        assert reports[name].verdict is not Verdict.FAIL
+        if name in ("s4d_lin", "s4d_inv", "s4d_dfout", "s5"):
+            assert worst(name, "aliased_fraction") < 0.2
+
+
+def test_known_real_files(shared):
+    untrained = ssmspec.analyze(shared / "s4d_untrained.pth", seq_len=1024)
+    trained = ssmspec.analyze(shared / "s4d_cifar10.pth", seq_len=1024)
+    for layer in untrained.layers:
+        assert layer.metrics["init_scheme"].value == "s4d-lin"
+        assert layer.value("init_drift") < 1e-6
+    for layer in trained.layers:
+        assert layer.metrics["init_scheme"].value == "s4d-lin"
+        assert 0.3 < layer.value("init_drift") < 0.7
+    assert {f.code for f in untrained.findings} >= {"INI001", "ALI001"}
+    assert "INI001" not in {f.code for f in trained.findings}
+    assert trained.verdict is Verdict.PASS
