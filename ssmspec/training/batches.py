@@ -1,4 +1,4 @@
-"""The order of the data: which examples make which step, as a function of (seed, step) alone.
+"""The order of the data, as a function of (seed, step) alone, and batches made ahead of time.
 
 Nothing is carried along from one step to the next, so a run that resumes in the middle of an epoch
 continues with the very example it would have seen, and every process of several can tell its own
@@ -16,6 +16,9 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.errors import UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -60,10 +63,6 @@ def _shuffled(examples: int, seed: int, epoch: int) -> Array:
     order = rng.permutation(examples)
     order.flags.writeable = False  # it is kept for the other steps of the epoch
     return order
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:

@@ -1,4 +1,7 @@
-"""The use case behind `ssmspec evaluate`: a run's model on its data, at its rate and at others."""
+"""The use case behind `ssmspec evaluate`: a run's model on its data, at its rate and at others.
+
+`StoredRun` is a run read back: its settings, its data and its model, ready to be asked.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,13 @@ RULES = {
     ),
 }
 """What the model does at 1/R of the rate, by how its poles are stored."""
+
+WEIGHTS = {Which.BEST: BEST, Which.LAST: MODEL}
+
+SHAPE = ("target", "readout", "d_input", "d_output", "vocabulary")
+"""What of other data must be as it was in training."""
+
+NO_NUMBER = NotApplicable("the model's answers are no numbers")
 
 
 def evaluate(
@@ -224,14 +234,6 @@ class _Counted:
         batch = self.split.batch(indices)
         self.counter.add(len(indices))
         return batch
-
-
-WEIGHTS = {Which.BEST: BEST, Which.LAST: MODEL}
-
-SHAPE = ("target", "readout", "d_input", "d_output", "vocabulary")
-"""What of other data must be as it was in training."""
-
-NO_NUMBER = NotApplicable("the model's answers are no numbers")
 
 
 @dataclass(frozen=True, eq=False)

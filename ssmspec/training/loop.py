@@ -2,7 +2,8 @@
 
 What a step does follows from the weights, the optimizer's state, the seed and the number of the
 step; nothing else is carried along. So a run that was stopped, or killed, continues from its last
-save to the very same numbers.
+save to the very same numbers. The learning rate, too, is a pure function of the step
+(`rate_factor`).
 """
 
 from __future__ import annotations

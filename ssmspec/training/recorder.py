@@ -1,4 +1,7 @@
-"""Writes a run's files while it trains; in the main process only, and each whole or not at all."""
+"""Writes a run's files while it trains, `metrics.csv` among them; in the main process only.
+
+Each file appears whole or not at all.
+"""
 
 from __future__ import annotations
 

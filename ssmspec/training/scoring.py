@@ -1,6 +1,6 @@
-"""The loss and the metric of each kind of target, as sums and counts that add up.
+"""The loss and the metric of each kind of target, and a model measured by them on a split.
 
-Sums rather than means, so that parts of a batch, processes and batches of unequal size all add up
+Sums and counts rather than means, so that parts of a batch, processes and batches of unequal size all add up
 to the very same mean over everything that was asked.
 """
 
@@ -24,6 +24,9 @@ from ssmspec.training.tasks.base import IGNORED, Batch, Split, Target
 
 Score: TypeAlias = tuple[Tensor, Tensor]
 """Sum of the loss (differentiable) and sum of the metric, over all that was asked."""
+
+Forward: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+"""Inputs and lengths to outputs."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,6 @@ def _squared_error(outputs: Tensor, y: Tensor) -> Score:
     difference = torch.where(asked, outputs.float() - torch.where(asked, y, 0.0), 0.0)
     loss = difference.square().sum()
     return loss, loss.detach()
-
-
-Forward: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
-"""Inputs and lengths to outputs."""
 
 
 @dataclass(frozen=True)

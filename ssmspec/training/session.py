@@ -1,4 +1,8 @@
-"""The use case behind `ssmspec train`: load, build, train, measure, save."""
+"""The use case behind `ssmspec train`: load, build or restore, train, measure, save.
+
+Beneath `train` stand what it puts together at step 0 (`assemble`), what a file says of itself
+(`metadata_of`), and how a stored run continues (`stored_state`, `restore`).
+"""
 
 from __future__ import annotations
 
@@ -40,6 +44,9 @@ from ssmspec.training.run_folder import (
 from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
 from ssmspec.training.tasks.base import Data, Tell, tell_nobody
+
+MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
+"""Settings that a resumed run may have otherwise: none of them changes what a step does."""
 
 
 def train(
@@ -260,10 +267,6 @@ def note_of(data: Data) -> dict[str, Any]:
         "sample_rate": data.sample_rate,
         "row_stride": data.row_stride,
     }
-
-
-MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
-"""Settings that a resumed run may have otherwise: none of them changes what a step does."""
 
 
 def stored_state(folder: Path, config: TrainConfig) -> RunState:

@@ -1,4 +1,4 @@
-"""The kernel of a diagonal SSM as a product of two small matrices.
+"""The kernel of a diagonal SSM as a product of two small matrices, and the convolution with it.
 
 A kernel is a sum of powers, K[k] = 2 Re sum_n c_n exp(k l_n) with l_n = -decay_n + i omega_n, and
 written out it is a Vandermonde matrix of H x M x L exponentials. With k = q R + r the powers

@@ -1,4 +1,7 @@
-"""The model: a residual stack of diagonal SSM blocks between an encoder and a readout."""
+"""The model: a residual stack of diagonal SSM blocks between an encoder and a readout.
+
+Norms are here too: batch norm leaves padded samples out, and both take the padding.
+"""
 
 from __future__ import annotations
 
