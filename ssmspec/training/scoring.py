@@ -1,7 +1,7 @@
 """The loss and the metric of each kind of target, and a model measured by them on a split.
 
-Sums and counts rather than means, so that parts of a batch, processes and batches of unequal size all add up
-to the very same mean over everything that was asked.
+Sums and counts rather than means, so that parts of a batch, processes and batches of unequal size
+all add up to the very same mean over everything that was asked.
 """
 
 from __future__ import annotations
