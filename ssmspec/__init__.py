@@ -10,6 +10,13 @@
 Everything the command line does is a function here. Importing this package imports no torch.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"] and "ssmspec" in sys.orig_argv and not sys.flags.safe_path:
+    # `python -m ssmspec` is being started, and Python put the current folder in front: modules
+    # there are nobody's plugins, and a checkpoint's folder must not run code.
+    del sys.path[0]
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ssmspec.errors import SsmspecError, UsageError
-from ssmspec.naming import did_you_mean
+from ssmspec.naming import did_you_mean, printable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -45,7 +45,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
         records: dict[str, Record] = {}
         origins: dict[str, str] = {}
         for origin, record in self._sources():
-            identifier = self._key(record)
+            identifier = self._identifier(origin, record)
             if identifier in records:
                 raise SsmspecError(
                     f"two {self.kind} records share the id {identifier!r}: one from "
@@ -59,9 +59,25 @@ class Registry(Mapping[str, Record], Generic[Record]):
         for record in self._builtin:
             yield "ssmspec", record
         for point in _published(self._group):
-            loaded = point.load()
+            origin = f"entry point {point.name!r} = {point.value}"
+            try:
+                loaded = point.load()
+            except (Exception, SystemExit) as error:
+                raise self._broken(origin, error) from error
             for record in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
-                yield f"entry point {point.name!r} = {point.value}", record
+                yield origin, record
+
+    def _identifier(self, origin: str, record: Record) -> str:
+        try:
+            return self._key(record)
+        except AttributeError as error:
+            raise self._broken(origin, error) from error
+
+    def _broken(self, origin: str, error: BaseException) -> SsmspecError:
+        cause = printable(f"{type(error).__name__}: {error}".partition("\n")[0][:200])
+        return SsmspecError(
+            f"a plugin gives no {self.kind} ({cause}): {printable(origin)}; mend or uninstall it"
+        )
 
     def __getitem__(self, identifier: str) -> Record:
         return self._records[identifier]

@@ -1,8 +1,10 @@
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
+from ssmspec import registry
 from ssmspec.arrays import quantile, row_quantiles
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.registry import Registry
@@ -51,6 +53,21 @@ def test_a_third_party_publishes_a_family_by_entry_point(tmp_path):
 def test_a_duplicate_from_a_third_party_names_both_origins(tmp_path):
     error = published(tmp_path, "s4d").stderr
     assert "one from ssmspec, one from entry point 'theirs' = theirs:FAMILY" in error
+
+
+@pytest.mark.parametrize(
+    "source", ["raise RuntimeError('gone')", "FAMILY = 3", "import sys; sys.exit(0)"]
+)
+def test_a_broken_plugin_is_named(tmp_path, source):
+    point = EntryPoint("theirs", "broken_plugin:FAMILY", "ssmspec.families")
+    with pytest.MonkeyPatch.context() as patch:
+        (tmp_path / "broken_plugin.py").write_text(source)
+        patch.syspath_prepend(tmp_path)
+        patch.delitem(sys.modules, "broken_plugin", raising=False)
+        patch.setattr(registry, "_published", lambda _: (point,))
+        theirs = Registry("family", "ssmspec.families", (), key=lambda family: family.id)
+        with pytest.raises(SsmspecError, match=r"'theirs' = broken_plugin:FAMILY; mend or"):
+            len(theirs)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 101])

@@ -11,12 +11,14 @@ from importlib import import_module
 import typer
 
 from ssmspec._version import __version__
+from ssmspec.cli.streams import let_go_of_stdout, settle
 from ssmspec.errors import SsmspecError
 from ssmspec.naming import printable
 
 COULD_NOT_JUDGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+TERMINATED = 143
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to 1 unless the user set them: batches of small matrices gain nothing from BLAS threads, and
@@ -102,9 +104,11 @@ def _never_run() -> None:
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 good, 1 the gate failed, 2 could not judge. Whatever goes wrong, a crash never
-    looks like a verdict.
+    Exit codes: 0 good, 1 the gate failed, 2 could not judge; and as shells count signals, 130
+    interrupted, 141 nobody reads the output any more, 143 terminated. Whatever goes wrong, a crash
+    never looks like a verdict.
     """
+    settle()
     if sys.argv[1:2] not in [[name] for name in USES_TORCH]:
         for variable in BLAS_THREADS:
             os.environ.setdefault(variable, "1")
@@ -115,19 +119,30 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one sentence on stderr."""
     try:
         result = build(arguments)(args=arguments, prog_name="ssmspec", standalone_mode=False)
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our stdout has gone; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_stdout()  # its reader has gone
         return BROKEN_PIPE
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         return INTERRUPTED
+    except SystemExit as stop:
+        return TERMINATED if stop.code == TERMINATED else COULD_NOT_JUDGE
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
         _say(_sentence(error))
+        _leave_stdout()
         return COULD_NOT_JUDGE
     return result if isinstance(result, int) else 0
+
+
+def _leave_stdout() -> None:
+    """Write what stdout still holds, or drop it where that is what went wrong."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        let_go_of_stdout()
 
 
 def _sentence(error: Exception) -> str:

@@ -136,6 +136,7 @@ def command(
         append_step_summary,
         complain,
         hint,
+        print_report,
         render,
         require_outputs,
         targets_of,
@@ -174,6 +175,6 @@ def command(
     elif baseline_output is not None:
         hint(NOT_WRITTEN, session)
     append_step_summary(run, session)
-    deliver(texts[-1], None, session, inputs)
+    print_report(texts[-1], session)
     if run.exit_code:
         raise typer.Exit(run.exit_code)

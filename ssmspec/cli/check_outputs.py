@@ -12,6 +12,7 @@ from ssmspec.checkpoints import open_checkpoint
 from ssmspec.checkpoints.atomic import require_output
 from ssmspec.cli.options import Session
 from ssmspec.cli.output import page_for
+from ssmspec.cli.streams import put
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import printable
 from ssmspec.results.check import CheckRun
@@ -94,6 +95,14 @@ def hint(sentence: str, session: Session) -> None:
     """One line on stderr that is no error."""
     if not session.quiet:
         sys.stderr.write(f"ssmspec: hint: {' '.join(sentence.split())}\n")
+
+
+def print_report(text: str, session: Session) -> None:
+    """Print a run; where stdout is full, the verdict stays and is told by the exit code alone."""
+    try:
+        put(text)
+    except UsageError as error:
+        hint(f"the report was not printed: {error}", session)
 
 
 def complain(run: CheckRun) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from ssmspec.cli.options import Session, session_options
 from ssmspec.cli.output import page_for
+from ssmspec.cli.streams import put
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 
@@ -136,10 +137,10 @@ def command(
         )
     width = page_for(None, verbose=False).width
     for i, (heading, paragraphs) in enumerate(found):  # a scheme and a family may share a name
-        typer.echo(f"\n\n{heading}" if i else heading)
+        put(f"\n\n{heading}\n" if i else f"{heading}\n")
         for label, text in paragraphs:
             lead = f"{label:<{_INDENT}}" if label else ""
-            typer.echo(f"\n{_wrapped(lead, text, width)}")
+            put(f"\n{_wrapped(lead, text, width)}\n")
 
 
 def _wrapped(lead: str, text: str, width: int | None) -> str:

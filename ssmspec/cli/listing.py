@@ -11,6 +11,7 @@ import typer
 
 from ssmspec.cli.options import Session, session_options
 from ssmspec.cli.output import page_for
+from ssmspec.cli.streams import put
 
 Row = Sequence[str]
 TableRows = tuple[Row, Sequence[Row]]
@@ -147,11 +148,11 @@ def command(
     header, rows = _TABLES[what]()
     if as_json:
         records = [dict(zip(header, row, strict=True)) for row in rows]
-        typer.echo(json.dumps(records, indent=2))
+        put(json.dumps(records, indent=2) + "\n")
         return
     width = page_for(None, verbose=False).width
     for line in _aligned([header, *rows], width):
-        typer.echo(line)
+        put(f"{line}\n")
 
 
 def _aligned(rows: Sequence[Row], width: int | None) -> list[str]:

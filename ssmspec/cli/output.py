@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssmspec.cli.options import Session
+from ssmspec.cli.streams import put
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -39,13 +40,12 @@ def deliver(text: str, output: Path | None, session: Session, inputs: tuple[Path
         UsageError: the file exists and `--force` was not given, or it is one of the inputs.
     """
     if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        put(text)
         return
     from ssmspec.checkpoints.atomic import atomic_output  # noqa: PLC0415 - not for --help
 
     with atomic_output(output, force=session.force, inputs=inputs) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

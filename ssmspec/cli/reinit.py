@@ -11,6 +11,7 @@ import typer
 from ssmspec.choices import CPolicy, DtPolicy
 from ssmspec.cli.options import Checkpoint, Session, reading_options, session_options
 from ssmspec.cli.output import page_for, progress_bar
+from ssmspec.cli.streams import put
 from ssmspec.reading import Reading
 
 SCHEME_PANEL = "Setting the scheme"
@@ -121,4 +122,4 @@ def command(
             progress=advance,
         )
     render = render_json if format is Format.JSON else render_text
-    typer.echo(render(result, page_for(None, verbose=False)), nl=False)
+    put(render(result, page_for(None, verbose=False)))

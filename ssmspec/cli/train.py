@@ -11,6 +11,7 @@ import typer
 
 from ssmspec.cli.options import Session, session_options
 from ssmspec.cli.output import page_for
+from ssmspec.cli.streams import put
 from ssmspec.cli.train_options import run_options
 from ssmspec.cli.train_progress import TrainingProgress, told
 
@@ -94,7 +95,7 @@ def command(
         _say_how_to_go_on(stop, output, session)
         raise
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(_summary(settings, result), nl=False)
+        put(_summary(settings, result))
 
 
 def _settings(
@@ -124,9 +125,7 @@ def _settings(
 def _say_how_to_go_on(stop: BaseException, output: Path, session: Session) -> None:
     message = getattr(stop, "message", "") or " ".join(map(str, stop.args))
     if message and not session.quiet and os.environ.get("RANK", "0") == "0":
-        typer.echo(
-            f"{message}; `ssmspec train --output {output} --resume` continues", file=sys.stderr
-        )
+        sys.stderr.write(f"{message}; `ssmspec train --output {output} --resume` continues\n")
 
 
 def _summary(config: TrainConfig, result: TrainResult) -> str:
