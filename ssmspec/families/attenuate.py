@@ -76,8 +76,8 @@ TOLD = {LRNNX: (DISC,), LRNNX_EVENTS: (DISC, CONJ_SYM)}
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A` (K, 2), `log_dt` (K,), and a B and C that say which layout it is."""
-    for module in catalog:
-        variant = _variant(module) if module.has(*ROLES) else None
+    for module in catalog.having(*ROLES):
+        variant = _variant(module)
         if variant is not None:
             yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES}, variant)
 

@@ -6,7 +6,7 @@ saved as npz). A catalog splits names once, so that families see one tree whatev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
@@ -29,38 +29,64 @@ class Catalog:
 
     Attributes:
         checkpoint: what is indexed.
-        modules: module path -> leaf name -> tensor name; paths in natural order, leaves in file
-            order, optimizer state left out. The path of top-level tensors is "".
+        optimizer_tensors: how many tensors of optimizer state were left out.
+
+    Module paths come in natural order, leaves in file order. The path of top-level tensors is "".
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        separator = _separator(checkpoint.tensors)
-        modules: dict[str, dict[str, str]] = {}
         self.optimizer_tensors = 0
+        self._leaves: dict[str, dict[str, str]] = {}
+        self._holders: dict[str, list[str]] = {}
+        separator = _separator(checkpoint.tensors)
+        known: dict[str, bool] = {}
         for name in checkpoint.tensors:
-            parts = name.split(separator) if separator else [name]
-            if not OPTIMIZER_PARTS.isdisjoint(part.lower() for part in parts):
+            dotted = name.replace(separator, ".") if separator in ("/", "__") else name
+            path, _, leaf = dotted.rpartition(".")
+            if path not in known:
+                known[path] = not OPTIMIZER_PARTS.isdisjoint(path.lower().split("."))
+            if known[path] or leaf.lower() in OPTIMIZER_PARTS:
                 self.optimizer_tensors += 1
                 continue
-            modules.setdefault(".".join(parts[:-1]), {})[parts[-1]] = name
-        self.modules: Mapping[str, Mapping[str, str]] = dict(
-            sorted(modules.items(), key=lambda item: natural_key(item[0]))
-        )
+            leaves = self._leaves.setdefault(path, {})
+            if leaf not in leaves:
+                self._holders.setdefault(leaf, []).append(path)
+            leaves[leaf] = name
+
+    @cached_property
+    def modules(self) -> Mapping[str, Mapping[str, str]]:
+        """Module path -> leaf name -> tensor name."""
+        return {path: self._leaves[path] for path in sorted(self._leaves, key=natural_key)}
 
     def __iter__(self) -> Iterator[Module]:
         for path in self.modules:
             yield Module(self, path)
+
+    def having(self, *leaves: str) -> list[Module]:
+        """The modules that hold all of these tensors directly, in natural order of their paths."""
+        holders = min((self._holders.get(leaf, []) for leaf in leaves), key=len)
+        held = [path for path in holders if all(leaf in self._leaves[path] for leaf in leaves)]
+        return [Module(self, path) for path in sorted(held, key=natural_key)]
+
+    def having_any(self, leaves: Iterable[str]) -> list[Module]:
+        """The modules that hold one of these tensors directly, in natural order of their paths."""
+        held = {path for leaf in leaves for path in self._holders.get(leaf, ())}
+        return [Module(self, path) for path in sorted(held, key=natural_key)]
+
+    def leaves(self, path: str) -> Mapping[str, str]:
+        """Leaf name -> tensor name, for the tensors directly in the module at a dotted path."""
+        return self._leaves.get(path, {})
 
     def module(self, path: str) -> Module:
         """The module at a dotted path; it may hold no tensors of its own."""
         return Module(self, path)
 
     @cached_property
-    def children(self) -> Mapping[str, frozenset[str]]:
+    def children(self) -> Mapping[str, set[str]]:
         """Module path -> names of its direct submodules, ancestors without tensors included."""
         found: dict[str, set[str]] = {}
-        for module in self.modules:
+        for module in self._leaves:
             path = module
             while path:
                 parent, _, child = path.rpartition(".")
@@ -69,7 +95,7 @@ class Catalog:
                     break
                 siblings.add(child)
                 path = parent
-        return {path: frozenset(names) for path, names in found.items()}
+        return found
 
 
 class Module:
@@ -87,12 +113,12 @@ class Module:
     @property
     def leaves(self) -> Mapping[str, str]:
         """Leaf name -> tensor name, for tensors directly in this module."""
-        return self.catalog.modules.get(self.path, {})
+        return self.catalog.leaves(self.path)
 
     @property
     def submodules(self) -> frozenset[str]:
         """Names of the direct submodules."""
-        return self.catalog.children.get(self.path, frozenset())
+        return frozenset(self.catalog.children.get(self.path, ()))
 
     @property
     def parent(self) -> Module:
@@ -106,8 +132,8 @@ class Module:
     def tensor(self, relative: str) -> str | None:
         """Full name of the tensor at a relative dotted name such as `dt_proj.bias`, or None."""
         below, _, leaf = relative.rpartition(".")
-        path = ".".join(part for part in (self.path, below) if part)
-        return self.catalog.modules.get(path, {}).get(leaf)
+        path = f"{self.path}.{below}" if self.path and below else self.path or below
+        return self.catalog.leaves(path).get(leaf)
 
     def info(self, relative: str) -> TensorInfo | None:
         """Dtype and shape of the tensor at a relative dotted name, or None."""

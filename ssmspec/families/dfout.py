@@ -63,10 +63,9 @@ OUTPUTS = ("C", "unit_energy")
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold both pole parameters directly."""
-    for module in catalog:
-        if module.has(*ROLES):
-            roles = (*ROLES, *(role for role in OUTPUTS if module.has(role)))
-            yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
+    for module in catalog.having(*ROLES):
+        roles = (*ROLES, *(role for role in OUTPUTS if module.has(role)))
+        yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
 
 
 def read(source: LayerSource) -> LayerSpectrum:

@@ -82,9 +82,9 @@ GROWING = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with output weights, step sizes and one of the layouts of A."""
-    for module in catalog:
+    for module in catalog.having("W", "log_dt"):
         layout = next((names for names in LAYOUTS if module.has(*names)), None)
-        if layout is not None and module.has("W", "log_dt") and _is_real(module, layout[0]):
+        if layout is not None and _is_real(module, layout[0]):
             names = (*layout, "log_dt", "W")
             yield LayerSite(module.name, {name: module.leaves[name] for name in names})
 

@@ -67,8 +67,8 @@ UNBOUNDED = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A_log` and `dt_bias` that are a delta rule by their projections or name."""
-    for module in catalog:
-        if module.has(*ROLES) and (is_delta_rule(module) or _is_attention(module)):
+    for module in catalog.having(*ROLES):
+        if is_delta_rule(module) or _is_attention(module):
             yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES})
 
 

@@ -58,7 +58,7 @@ def find(catalog: Catalog) -> Iterator[Skipped]:
 
     Modules that a family measures may be among them; the caller drops those by name.
     """
-    for module in catalog:
+    for module in catalog.having_any(RANKS):
         ranks = sorted({rank for leaf in module.leaves for rank in RANKS.get(leaf, ())})
         record = next((LOOKALIKES[rank] for rank in ranks if LOOKALIKES[rank].fits(module)), None)
         if record is not None:

@@ -64,10 +64,9 @@ SMALLEST_ANGLE = 1e-6
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold both pole parameters directly."""
-    for module in catalog:
-        if module.has(*ROLES):
-            names = (*ROLES, *(name for name in MATRICES if module.has(name)))
-            yield LayerSite(module.name, {name: module.leaves[name] for name in names})
+    for module in catalog.having(*ROLES):
+        names = (*ROLES, *(name for name in MATRICES if module.has(name)))
+        yield LayerSite(module.name, {name: module.leaves[name] for name in names})
 
 
 def read(source: LayerSource) -> LayerSpectrum:

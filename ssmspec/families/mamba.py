@@ -61,7 +61,7 @@ HEADS = "heads"
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A_log` and the bias of its dt projection, and their second direction."""
-    for module in catalog:
+    for module in catalog.having("A_log"):
         dimensions = len(module.shape("A_log") or ())
         if dimensions == 3 and module.has("dt_proj_bias"):
             yield _site(module, module.name, "A_log", "dt_proj_bias", HEADS)

@@ -59,8 +59,8 @@ LIMIT_KEYS = ("time_step_limit", "mamba_dt_limit", "dt_limit")
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A_log`, `dt_bias` and what only a Mamba-2 has beside them."""
-    for module in catalog:
-        if "A_log" in module.leaves and "dt_bias" in module.leaves and is_mamba2(module):
+    for module in catalog.having(*ROLES):
+        if is_mamba2(module):
             yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES})
 
 

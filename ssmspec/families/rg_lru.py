@@ -58,7 +58,7 @@ LAYOUTS = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with a decay parameter and the bias of the recurrence gate."""
-    for module in catalog:
+    for module in catalog.having_any(rate for rate, _, _ in LAYOUTS):
         for rate, bias, variant in LAYOUTS:
             names = {"rate": module.leaves.get(rate), "bias": module.tensor(bias)}
             held = {role: name for role, name in names.items() if name is not None}

@@ -64,7 +64,7 @@ IN_FLA = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with a decay, and in RWKV-6 and 7 the low-rank map that is added to it."""
-    for module in catalog:
+    for module in catalog.having_any(("time_decay", "w0")):
         if "time_decay" in module.leaves:
             yield _with_time_decay(module)
         elif is_rwkv7(module):
@@ -80,9 +80,9 @@ def _with_time_decay(module: Module) -> LayerSite:
 
 
 def _find_fla(catalog: Catalog) -> Iterator[LayerSite]:
-    for module in catalog:
+    for module in catalog.having("bias", "weight"):
         for path, variant in IN_FLA:
-            if f".{module.path}".endswith(f".{path}") and module.has("bias", "weight"):
+            if f".{module.path}".endswith(f".{path}"):
                 layer = catalog.module(module.path.removesuffix(path).removesuffix("."))
                 maps = {"decay": module.leaves["bias"], "map transposed": module.leaves["weight"]}
                 yield LayerSite(layer.name, maps, variant)

@@ -60,10 +60,9 @@ ROLES = ("log_dt", "log_A_real", "A_imag")
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold all three pole parameters directly."""
-    for module in catalog:
-        if module.has(*ROLES):
-            roles = (*ROLES, *(role for role in ("C",) if module.has(role)))
-            yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
+    for module in catalog.having(*ROLES):
+        roles = (*ROLES, *(role for role in ("C",) if module.has(role)))
+        yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
 
 
 def read(source: LayerSource) -> LayerSpectrum:

@@ -70,8 +70,8 @@ DISC = "S4D v3 does not store its discretization (disc)"
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with the diagonal kernel's parameters and no low-rank term beside them."""
-    for module in catalog:
-        if module.has(*ROLES) and not module.has("P"):
+    for module in catalog.having(*ROLES):
+        if not module.has("P"):
             roles = (*ROLES, *(role for role in ("B", "C") if module.has(role)))
             yield LayerSite(module.name, {role: module.leaves[role] for role in roles})
 

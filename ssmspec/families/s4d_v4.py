@@ -84,8 +84,8 @@ ASSUMED = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with the diagonal kernel's parameters and no low-rank term beside them."""
-    for module in catalog:
-        if not module.has(*ROLES) or module.has("P") or is_second_name(module):
+    for module in catalog.having(*ROLES):
+        if module.has("P") or is_second_name(module):
             continue
         names = (*ROLES, *(name for name in ("A_imag", "B", "C") if module.has(name)))
         names += tuple(f"{KERNEL}.{name}" for name in names if module.has(f"{KERNEL}.{name}"))

@@ -93,7 +93,7 @@ UNCLIPPED = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with S5's eigenvalues and log step sizes; no low-rank term beside them."""
-    for module in catalog:
+    for module in catalog.having("log_step"):
         if module.has("Lambda_re", "Lambda_im", "log_step"):
             names: tuple[str, ...] = ("Lambda_re", "Lambda_im", "log_step")
             variant = JAX

@@ -39,9 +39,8 @@ BY_NAME = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A_log` and both parameters of the step size."""
-    for module in catalog:
-        if module.has(*ROLES, "Wdelta"):
-            yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES})
+    for module in catalog.having(*ROLES, "Wdelta"):
+        yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES})
 
 
 def read(source: LayerSource) -> LayerSpectrum:

@@ -52,9 +52,9 @@ SMALLEST_RADIUS = np.finfo(np.float64).tiny
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with poles and residues."""
-    for module in catalog:
+    for module in catalog.having("residues"):
         for leaf, variant in (("poles", CARTESIAN), ("log_poles", LOGARITHMIC)):
-            if module.has(leaf, "residues"):
+            if leaf in module.leaves:
                 names = {"poles": module.leaves[leaf], "residues": module.leaves["residues"]}
                 yield LayerSite(module.name, names, variant)
                 break

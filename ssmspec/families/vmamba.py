@@ -48,11 +48,10 @@ ON_A_PLANE = (
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with stacked A and the biases of their dt projections."""
-    for module in catalog:
-        if module.has(*ROLES):
-            is_by_head = module.shape("A_logs") == module.shape("dt_projs_bias")
-            tensors = {role: module.leaves[role] for role in ROLES}
-            yield LayerSite(module.name, tensors, HEADS if is_by_head else "")
+    for module in catalog.having(*ROLES):
+        is_by_head = module.shape("A_logs") == module.shape("dt_projs_bias")
+        tensors = {role: module.leaves[role] for role in ROLES}
+        yield LayerSite(module.name, tensors, HEADS if is_by_head else "")
 
 
 def read(source: LayerSource) -> LayerSpectrum:

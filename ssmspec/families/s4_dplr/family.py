@@ -50,7 +50,7 @@ rounding of float64, far below any pole's width."""
 
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold the parameters of one version; the first version that fits has them."""
-    for module in catalog:
+    for module in catalog.having_any(layout.roles[0] for layout in LAYOUTS.values()):
         layout = next((layout for layout in LAYOUTS.values() if _fits(layout, module)), None)
         if layout is None or is_second_name(module):
             continue
