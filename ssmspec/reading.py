@@ -6,12 +6,16 @@ One frozen record, shared by every command and library function that opens a che
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ssmspec.errors import UsageError
-from ssmspec.naming import matches
+from ssmspec.naming import did_you_mean, matches
 
 
 class Discretization(StrEnum):
@@ -60,6 +64,12 @@ class Reading:
         discretization: `ZOH` or `BILINEAR`, for families that can be either.
         dt_transform: for families whose step sizes can be stored either way.
         layout: TOML page that describes an unknown layout (`--map`).
+        part: which copy of a model to read, where one file holds several (`--part`).
+        assume: what to take for granted that files do not say, by the names that the assumptions
+            of a report give (`--assume clip-eigs`).
+
+    Text stands for the choices it names (`dt_transform="exp"`), a path may be text, and whole
+    numbers may be numpy's. Anything else of another type is refused.
     """
 
     seq_len: int | None = None
@@ -72,8 +82,14 @@ class Reading:
     discretization: Discretization | None = None
     dt_transform: DtTransform | None = None
     layout: Path | None = None
+    part: str | None = None
+    assume: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, convert in _CONVERSIONS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, convert(name, value))
         if self.seq_len is not None and self.seq_len < 1:
             raise UsageError(f"the sequence length must be at least 1 sample, got {self.seq_len}")
         if self.row_stride is not None and self.row_stride < SHORTEST_ROW:
@@ -94,6 +110,21 @@ class Reading:
         if self.discretization is Discretization.NATIVE:
             raise UsageError("the discretization can be set to zoh or bilinear, not to native")
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Reading:
+        """A reading out of keywords.
+
+        Raises:
+            UsageError: one of them is no field; the message names the nearest.
+        """
+        valid = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in valid:
+                raise UsageError(
+                    f"there is no reading option {name!r}; {did_you_mean(name, valid)}"
+                )
+        return cls(**options)
+
     def rate_of(self, layer: str) -> float | None:
         """The sample rate of one layer in hertz, or None when it was not given."""
         for rate in reversed(self.layer_rates):
@@ -106,3 +137,91 @@ class Reading:
         return (
             self if seq_len is None or self.seq_len is not None else replace(self, seq_len=seq_len)
         )
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def _refused(name: str, wanted: str, value: object) -> UsageError:
+    return UsageError(f"{name} takes {wanted}, got {value!r} ({type(value).__name__})")
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise _refused(name, "a whole number", value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise _refused(name, "a whole number", value) from None
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool | str | bytes):
+        raise _refused(name, "a number", value)
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise _refused(name, "a number", value) from None
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _refused(name, "text", value)
+    return value
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise _refused(name, "a path", value)
+    return Path(value)
+
+
+def _choice(kind: type[Choice]) -> Callable[[str, Any], Choice]:
+    def convert(name: str, value: Any) -> Choice:
+        valid = [choice.value for choice in kind]
+        if not isinstance(value, str):
+            raise _refused(name, f"one of {', '.join(valid)}", value)
+        try:
+            return kind(value.lower())
+        except ValueError:
+            raise UsageError(f"{name} cannot be {value!r}; {did_you_mean(value, valid)}") from None
+
+    return convert
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Iterable):
+        raise _refused(name, "text, or several", value)
+    return tuple(_text(name, item) for item in value)
+
+
+def _rates(name: str, value: Any) -> tuple[LayerRate, ...]:
+    pairs = value.items() if isinstance(value, Mapping) else value
+    try:
+        return tuple(
+            pair
+            if isinstance(pair, LayerRate)
+            else LayerRate(_text(name, pair[0]), _number(name, pair[1]))
+            for pair in pairs
+        )
+    except (TypeError, IndexError, KeyError):
+        raise _refused(name, "LayerRate records or pairs of a glob and a rate", value) from None
+
+
+_CONVERSIONS: Mapping[str, Callable[[str, Any], Any]] = {
+    "seq_len": _whole,
+    "sample_rate": _number,
+    "layer_rates": _rates,
+    "row_stride": _whole,
+    "resample": _number,
+    "layers": _text,
+    "family": _text,
+    "discretization": _choice(Discretization),
+    "dt_transform": _choice(DtTransform),
+    "layout": _path,
+    "part": _text,
+    "assume": _texts,
+}
+"""How each field's value is made what it must be, or refused."""

@@ -55,6 +55,8 @@ class ReadingOptions(TypedDict, total=False):
     discretization: Discretization | None
     dt_transform: DtTransform | None
     layout: Path | None
+    part: str | None
+    assume: tuple[str, ...]
 
 
 def read_spectra(
@@ -165,7 +167,7 @@ def _with_row_stride(
 def chosen_reading(reading: Reading | None, options: ReadingOptions) -> Reading:
     """The `Reading` that was given, or the one made of keywords; both together are an error."""
     if reading is None:
-        return Reading(**options)
+        return Reading.of(options)
     if options:
         raise UsageError("give a Reading or its fields as keywords, not both")
     return reading

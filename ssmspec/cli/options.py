@@ -108,6 +108,20 @@ _READING = (
         "NAME",
     ),
     _reading("map", Path | None, "--map", "A TOML page that describes an unknown layout.", "FILE"),
+    _reading(
+        "part",
+        str | None,
+        "--part",
+        "Which copy of a model to read, where a file holds several.",
+        "NAME",
+    ),
+    _reading(
+        "assume",
+        list[str] | None,
+        "--assume",
+        "What to take for granted that the file does not say; may be repeated.",
+        "NAME",
+    ),
 )
 
 
@@ -137,6 +151,8 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             discretization=values["discretization"],
             dt_transform=values["dt_transform"],
             layout=values["map"],
+            part=values["part"],
+            assume=tuple(values["assume"] or ()),
         )
 
     return extended(command, "reading", _READING, gather)

@@ -101,7 +101,7 @@ class SpectrumMonitor:
         for name, value in (("every", every), ("channels_followed", channels_followed)):
             if value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}")
-        self._reading = Reading(**options)
+        self._reading = Reading.of(options)
         self._layers = LiveLayers(model, self._reading)
         self._every = every
         self._folder = None if folder is None else Path(folder)

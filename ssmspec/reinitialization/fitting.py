@@ -99,7 +99,22 @@ def fit(given: Kernel, start: Kernel, length: int) -> Kernel:
         products = _products(ours, wanted.channels(some), length) @ parts[some]
         gram = _products(ours, ours, length)
         solved[some] = _solve(gram, products, real=start.spectrum.symmetry is Symmetry.REAL)
-    return _with_parts(start, solved)
+    return _with_parts(start, _paired(solved, columns.log_poles))
+
+
+def _paired(parts: Floats, log_poles: Complexes) -> Floats:
+    """(H, 2M, S) parts whose conjugate poles, where the second half of them are, share a number.
+
+    Of a pole and its conjugate only the sum of one residue and the other's conjugate is heard. What
+    is solved for splits it evenly up to rounding; layers that store one of each pair need it exact.
+    """
+    modes = log_poles.shape[1]
+    first, second = log_poles[:, : modes // 2], log_poles[:, modes // 2 :]
+    if first.shape != second.shape or not np.array_equal(first.conj(), second):
+        return parts
+    real, imag = parts[:, :modes], parts[:, modes:]
+    swapped = np.roll(np.arange(modes), modes // 2)
+    return np.concatenate([real + real[:, swapped], imag - imag[:, swapped]], axis=1) / 2.0
 
 
 def search_decay(given: Kernel, start: Kernel, decays: Floats, length: int) -> Floats:

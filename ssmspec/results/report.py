@@ -71,8 +71,14 @@ class LayerReport:
     lags: tuple[float, ...] = ()
 
     def value(self, metric: str) -> float | None:
-        """The number of a metric, or None when it is not applicable or not a number."""
+        """The number of a metric, or None when it is not applicable or not a number.
+
+        Raises:
+            UsageError: no metric has that id; the message names the nearest.
+        """
         outcome = self.metrics.get(metric)
+        if outcome is None:  # the table of ids lies above this module and is asked only then
+            import_module("ssmspec.metrics").METRICS.require(metric)
         if isinstance(outcome, Measured) and not isinstance(outcome.value, str):
             return outcome.value
         return None

@@ -240,3 +240,19 @@ def test_undamped_and_growing_poles_can_be_fitted_to():
     found = fit(given, start, 128)
     assert np.isfinite(found.residues).all()
     assert match(given, found, 128).kept > 0.5
+
+
+def test_conjugate_poles_share_the_residue_and_sound_the_same():
+    rng = np.random.default_rng(3)
+    half = random_poles(rng, (3, 4), slowest=1e-2).log_poles
+    start = LayerKernel(
+        spectrum(np.concatenate([half, half.conj()], axis=1), Symmetry.FULL),
+        np.zeros((1, 3, 8), dtype=np.complex128),
+    )
+    given = random_kernel(rng, (3, 8), Symmetry.FULL)
+    fitted = fit(given, start, 200)
+    first, second = np.split(fitted.residues, 2, axis=-1)
+    np.testing.assert_array_equal(first, second.conj())
+    np.testing.assert_allclose(
+        impulse_response(fitted, 200), brute_force(given, start, 200), atol=2e-4
+    )
