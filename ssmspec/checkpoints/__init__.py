@@ -15,6 +15,7 @@ from ssmspec.checkpoints.files import read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.checkpoints.msgpack import file as msgpack_file
 from ssmspec.checkpoints.torch import archive as torch_zip
+from ssmspec.checkpoints.torch import distributed
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
 from ssmspec.registry import Registry
@@ -109,6 +110,7 @@ CONTAINERS: Registry[Container] = Registry(
     (
         safetensors_file.CONTAINER,
         npz.CONTAINER,
+        distributed.CONTAINER,
         torch_zip.CONTAINER,
         _SHARDED,
         msgpack_file.CONTAINER,

@@ -22,6 +22,9 @@ USUAL_NAMES = (
 )  # fmt: skip
 """What a model's weights are called by convention, the preferred first."""
 
+DISTRIBUTED = (".metadata", "pytorch_model_fsdp_0/.metadata")
+"""The list of tensors of a torch distributed checkpoint; accelerate keeps it one folder below."""
+
 MAX_ENTRIES = 10_000
 """A folder with more entries is not searched; name the file instead."""
 
@@ -56,8 +59,12 @@ def choose_file(folder: Path, is_checkpoint: Callable[[Path], bool]) -> tuple[Pa
     if usual:
         others = [file for file in usual[1:] if not file.name.endswith(INDEX_SUFFIX)]
         return usual[0], _passed_over(usual[0], others)
+    for below in DISTRIBUTED:
+        if (folder / below).is_file():
+            return folder / below, ""
     indexes = [file for file in files if file.name.endswith(INDEX_SUFFIX)]
-    found = indexes or [file for file in files if file.suffix != ".json" and is_checkpoint(file)]
+    parts = {".json", ".distcp"}
+    found = indexes or [file for file in files if file.suffix not in parts and is_checkpoint(file)]
     if len(found) > 1:
         raise CheckpointError(
             f"{shown(folder)} holds {len(found)} checkpoints: {_listed(found)}; name one of them"

@@ -100,18 +100,31 @@ class StableFile:
     Attributes:
         path: where it is.
         size: bytes.
-        identity: device, inode and modification time when it was first seen.
+        identity: size, device, inode and modification time when it was first seen.
+        start: where in the file it begins, for a window of a larger file.
     """
 
     path: Path
     size: int
-    identity: tuple[int, int, int]
+    identity: tuple[int, int, int, int]
+    start: int = 0
 
     @classmethod
     def seen(cls, path: Path) -> StableFile:
         """The file as it is now."""
         with open_regular(path) as file:
-            return cls(path, *_identity(file))
+            identity = _identity(file)
+            return cls(path, identity[0], identity)
+
+    def window(self, begin: int, end: int) -> StableFile:
+        """Bytes [begin, end) as a file of their own.
+
+        Raises:
+            CheckpointError: the file ends before `end`.
+        """
+        if not 0 <= begin <= end <= self.size:
+            raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
+        return StableFile(self.path, end - begin, self.identity, self.start + begin)
 
     def read(self, begin: int, end: int) -> Array:
         """Bytes [begin, end) as a uint8 array.
@@ -125,7 +138,7 @@ class StableFile:
                 raise CheckpointError(f"{shown(self.path)} ends before byte {end}")
             try:
                 buffer = np.empty(end - begin, np.uint8)
-                file.seek(begin)
+                file.seek(self.start + begin)
                 count = file.readinto(buffer.data)
             except OSError as error:
                 raise unreadable(self.path, error) from None
@@ -143,16 +156,16 @@ class StableFile:
         Raises:
             CheckpointError: it is not.
         """
-        if (self.size, self.identity) != _identity(file):
+        if self.identity != _identity(file):
             raise CheckpointError(
                 f"{shown(self.path)} changed while it was being read; "
                 f"try again once nothing writes to it"
             )
 
 
-def _identity(file: BinaryIO) -> tuple[int, tuple[int, int, int]]:
+def _identity(file: BinaryIO) -> tuple[int, int, int, int]:
     seen = os.fstat(file.fileno())
-    return seen.st_size, (seen.st_dev, seen.st_ino, seen.st_mtime_ns)
+    return seen.st_size, seen.st_dev, seen.st_ino, seen.st_mtime_ns
 
 
 def read_json(path: Path, limit: int) -> Any:

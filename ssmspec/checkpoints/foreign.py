@@ -77,7 +77,7 @@ def explain_folder(names: frozenset[str]) -> str | None:
     if names & {"_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA", ".zarray", ".zgroup"}:
         return f"holds an orbax or zarr checkpoint; {_CONVERT}"
     if any(name.endswith(".distcp") for name in names):
-        return "holds a torch distributed checkpoint; convert it with torch's dcp_to_torch first"
+        return "holds parts of a torch distributed checkpoint without its .metadata; copy it again"
     return None
 
 

@@ -52,9 +52,9 @@ class ShardedCheckpoint(Checkpoint):
         document = read_json(path, MAX_INDEX_BYTES)
         self.placement = _placement(document, path)
         self.shards: Mapping[str, Path] = {
-            name: _shard_path(path, name) for name in dict.fromkeys(self.placement.values())
+            name: path_below(path, name) for name in dict.fromkeys(self.placement.values())
         }
-        _require_all(path, self.shards)
+        require_all(path, self.shards)
         super().__init__(str(path), size=0)
         self._wanted = _by_shard(self.placement)
         self.files = (path, *self.shards.values())
@@ -143,8 +143,8 @@ def _placement(document: Any, path: Path) -> dict[str, str]:
     return placement
 
 
-def _shard_path(index: Path, name: str) -> Path:
-    """The shard's file.
+def path_below(index: Path, name: str) -> Path:
+    """The file that an index names, below the index's own folder.
 
     Raises:
         UnsafeCheckpointError: the name would lead out of the index's folder on some system.
@@ -159,7 +159,12 @@ def _shard_path(index: Path, name: str) -> Path:
     return index.parent / name
 
 
-def _require_all(index: Path, shards: Mapping[str, Path]) -> None:
+def require_all(index: Path, shards: Mapping[str, Path]) -> None:
+    """Check that every file an index names is there.
+
+    Raises:
+        CheckpointError: one is not.
+    """
     missing = [name for name, path in shards.items() if not _is_there(path)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -81,7 +81,9 @@ def test_sources_in_memory():
 
 
 def test_the_table_is_complete():
-    assert list(CONTAINERS) == ["safetensors", "npz", "torch-zip", "sharded", "flax-msgpack"]
+    assert list(CONTAINERS) == [
+        "safetensors", "npz", "torch-distributed", "torch-zip", "sharded", "flax-msgpack",
+    ]  # fmt: skip
     for container in CONTAINERS.values():
         assert container.title
         assert container.suffixes

@@ -15,6 +15,7 @@ import numpy as np
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.dtypes import DTYPES, dtype_named
+from ssmspec.checkpoints.files import StableFile
 from ssmspec.checkpoints.torch.members import ZipMembers
 from ssmspec.checkpoints.torch.names import Collected, collect
 from ssmspec.checkpoints.torch.pickles import Pickled, interpret
@@ -56,14 +57,18 @@ class TorchZipCheckpoint(Checkpoint):
 
     container = "torch-zip"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | StableFile) -> None:
         """Open an archive and read its pickle.
+
+        Args:
+            source: the archive, a file or a window of one.
 
         Raises:
             CheckpointError: the file is cut off, malformed, or no torch archive.
             UnsafeCheckpointError: it asks to run code, or claims more than it holds.
         """
-        members = ZipMembers(path)
+        members = ZipMembers(source)
+        path = members.file.path
         super().__init__(str(path), members.file.size)
         self._members: ZipMembers | None = members
         self._root = _root_of(path, members.sizes)

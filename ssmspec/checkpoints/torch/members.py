@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -44,15 +45,19 @@ class ZipMembers:
         sizes: member name -> bytes once unpacked, in the order of the directory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | StableFile) -> None:
         """Read the directory.
+
+        Args:
+            source: the archive, a file or a window of one.
 
         Raises:
             CheckpointError: there is none, as in a file that is cut off.
             UnsafeCheckpointError: two members have one name.
         """
-        self.file = StableFile.seen(path)
-        entries = _directory(path)
+        self.file = source if isinstance(source, StableFile) else StableFile.seen(source)
+        path = self.file.path
+        entries = _directory(self.file)
         self._entries = {entry.filename: entry for entry in entries}
         if len(self._entries) != len(entries):
             raise UnsafeCheckpointError(
@@ -145,24 +150,57 @@ class ZipMembers:
         return f"{shown(self.file.path)}: the member {printable(name)}"
 
 
-class _BoundedReads(io.BufferedReader):
-    """A file that refuses to be read in one piece larger than a zip directory may be."""
+class _BoundedReads(io.RawIOBase):
+    """A file that refuses to be read in one piece larger than a zip directory may be.
+
+    Of a window, the bytes before it and after it are not there.
+    """
+
+    def __init__(self, file: StableFile) -> None:
+        self._window = file
+        self._file = open_regular(file.path)
+        self._position = 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._window.size}
+        if base[whence] + offset < 0:
+            raise ValueError("a position before the file")
+        self._position = base[whence] + offset
+        return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _MAX_DIRECTORY_BYTES:
+        left = max(0, self._window.size - self._position)
+        size = left if size is None or size < 0 else min(size, left)
+        if size > _MAX_DIRECTORY_BYTES:
             raise UnsafeCheckpointError(
-                f"{shown(str(self.name))} has a zip directory of {size:,} bytes, more than any "
+                f"{shown(self._window.path)} has a zip directory of {size:,} bytes, more than any "
                 f"set of tensors needs"
             )
-        return super().read(size)
+        self._file.seek(self._window.start + self._position)
+        content = self._file.read(size)
+        self._position += len(content)
+        return content
 
 
-def _directory(path: Path) -> list[zipfile.ZipInfo]:
+def _directory(window: StableFile) -> list[zipfile.ZipInfo]:
     try:
-        with _BoundedReads(open_regular(path).detach()) as file, zipfile.ZipFile(file) as archive:
+        with _BoundedReads(window) as file, zipfile.ZipFile(cast("IO[bytes]", file)) as archive:
             return archive.infolist()
     except _DIRECTORY_ERRORS:
         raise CheckpointError(
-            f"{shown(path)} is no whole zip archive: its directory, at the end, is missing or "
-            f"damaged; copy or download it again"
+            f"{shown(window.path)} is no whole zip archive: its directory, at the end, is missing "
+            f"or damaged; copy or download it again"
         ) from None
