@@ -116,8 +116,9 @@ def _settings(
         to_settings,
     )
 
+    over = combine(read_file(config) if config is not None else {}, given)
     layers = [to_settings(read_config(output))] if resume else []
-    layers += [dict(read_preset(preset))] if preset is not None else []
+    layers += [dict(read_preset(preset, over.get("scheme")))] if preset is not None else []
     layers += [dict(read_file(config))] if config is not None else []
     return to_config(combine(*layers, given), "the command line")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.schemes.options import DEFAULTS, SchemeOptions
+from ssmspec.training.schedule import Rate
 
 DEFAULT_EPOCHS = 10
 """Passes over the data where nothing is said of when to stop."""
@@ -45,6 +46,24 @@ class Freeze(StrEnum):
     POLES = "poles"
 
 
+class Decayed(StrEnum):
+    """Which weights decay.
+
+    `WEIGHTS`: those with two axes or more, embeddings among them. `S4`: as in state-spaces/s4, C
+    and D and linear weights; no embedding. Poles, step sizes, norms and biases never do.
+    """
+
+    WEIGHTS = "weights"
+    S4 = "s4"
+
+
+class Schedule(StrEnum):
+    """What the learning rate does after its warm-up: half a cosine down to 0, or nothing."""
+
+    COSINE = "cosine"
+    CONSTANT = "constant"
+
+
 class Precision(StrEnum):
     """Type of the activations. SSM parameters, kernels and transforms stay in float32."""
 
@@ -67,6 +86,7 @@ class ModelConfig:
         norm: layer or batch norm.
         prenorm: normalize before a block rather than after it.
         dropout: share of features that are dropped while training, in [0, 1).
+        tie_dropout: drop a feature at all samples of a sequence or at none, as state-spaces/s4.
         bidirectional: a second kernel runs backward in time.
         input_gain: of discrete layers.
         freeze: what of the poles does not train.
@@ -80,6 +100,7 @@ class ModelConfig:
     norm: Norm = Norm.LAYER
     prenorm: bool = True
     dropout: float = 0.0
+    tie_dropout: bool = False
     bidirectional: bool = False
     input_gain: InputGain = InputGain.UNIT_ENERGY
     freeze: Freeze = Freeze.NONE
@@ -119,10 +140,14 @@ class TrainConfig:
         accumulate: parts that a batch is cut into, one after the other, to save memory.
         lr: learning rate of everything but the SSM parameters.
         ssm_lr: learning rate of poles and step sizes; None for min(lr, 1e-3).
-        weight_decay: of everything but SSM parameters, norms and biases.
-        warmup_steps: steps over which the rate rises linearly from 0.
-        schedule_steps: steps at which a cosine has brought the rate to 0; None keeps it constant
-            after the warm-up.
+        weight_decay: of the weights that decay.
+        decayed: which those are.
+        warmup: share of the run's steps over which the rate rises linearly from 0; None where
+            `warmup_steps` says it.
+        warmup_steps: the same in steps.
+        schedule: what the rate does after the warm-up.
+        schedule_steps: step at which a cosine has brought the rate to 0; None for the last step of
+            the run.
         clip: largest gradient norm; None clips nothing.
         precision: type of the activations.
         compile: whether torch.compile is used.
@@ -147,7 +172,10 @@ class TrainConfig:
     lr: float = 4e-3
     ssm_lr: float | None = None
     weight_decay: float = 0.01
+    decayed: Decayed = Decayed.WEIGHTS
+    warmup: float | None = None
     warmup_steps: int = 0
+    schedule: Schedule = Schedule.COSINE
     schedule_steps: int | None = None
     clip: float | None = None
     precision: Precision = Precision.FP32
@@ -158,7 +186,8 @@ class TrainConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        _choose(self, "precision", Precision)
+        for name, kind in (("precision", Precision), ("decayed", Decayed), ("schedule", Schedule)):
+            _choose(self, name, kind)
         for name in ("data", "init"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
@@ -178,6 +207,15 @@ class TrainConfig:
             raise UsageError(
                 f"a batch of {self.batch_size} cannot be cut into {self.accumulate} equal parts"
             )
+        if self.warmup is not None and not 0.0 <= self.warmup < 1.0:
+            raise UsageError(
+                f"warmup is a share of the run in [0, 1), got {self.warmup}; steps are given as "
+                f"warmup_steps"
+            )
+        if self.warmup and self.warmup_steps:
+            raise UsageError("warmup and warmup_steps say the same; give one of them")
+        if self.schedule is Schedule.CONSTANT and self.schedule_steps is not None:
+            raise UsageError("a constant schedule has no schedule_steps; leave one of them out")
         if self.schedule_steps is not None and self.schedule_steps <= self.warmup_steps:
             raise UsageError(
                 f"a schedule of {self.schedule_steps} steps ends within the warm-up of "
@@ -190,22 +228,38 @@ class TrainConfig:
         return min(self.lr, 1e-3) if self.ssm_lr is None else self.ssm_lr
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimizer steps after which training stops.
-
-        Raises:
-            UsageError: the learning rate would be 0 from some step before that on.
-        """
+        """Optimizer steps after which training stops."""
         epochs = self.epochs
         if epochs is None and self.max_steps is None:
             epochs = DEFAULT_EPOCHS
         limits = [self.max_steps, None if epochs is None else epochs * steps_per_epoch]
-        steps = min(limit for limit in limits if limit is not None)
-        if self.schedule_steps is not None and steps > self.schedule_steps:
-            raise UsageError(
-                f"the schedule brings the learning rate to 0 at step {self.schedule_steps:,}, and "
-                f"the run is to last {steps:,} steps; raise schedule_steps or stop earlier"
-            )
-        return steps
+        return min(limit for limit in limits if limit is not None)
+
+    def rate(self, steps_per_epoch: int) -> Rate:
+        """The learning rate of a run that starts with this configuration.
+
+        Raises:
+            UsageError: it would be 0 from some step before the last on.
+        """
+        steps = self.total_steps(steps_per_epoch)
+        end = None if self.schedule is Schedule.CONSTANT else self.schedule_steps or steps
+        require_rate(end, steps)
+        warmup = self.warmup_steps if self.warmup is None else round(self.warmup * (end or steps))
+        return Rate(warmup, end)
+
+
+def require_rate(end: int | None, steps: int) -> None:
+    """Refuse a run of which part would train at a learning rate of 0.
+
+    Raises:
+        UsageError: the run is longer than its schedule.
+    """
+    if end is not None and steps > end:
+        raise UsageError(
+            f"the schedule brings the learning rate to 0 at step {end:,}, and the run is to last "
+            f"{steps:,} steps; stop earlier, or start with a larger schedule_steps or with "
+            f"schedule = constant"
+        )
 
 
 def _choose(record: object, name: str, kind: type[StrEnum]) -> None:

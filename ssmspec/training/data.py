@@ -8,7 +8,22 @@ from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.tasks import TASKS
-from ssmspec.training.tasks.base import Data, TaskOptions, Tell, tell_nobody
+from ssmspec.training.tasks.base import Data, Task, TaskOptions, Tell, tell_nobody
+
+
+def task_of(config: TrainConfig) -> Task:
+    """The task of a run, with all settings known to it.
+
+    Raises:
+        UsageError: there is no such task, or it has no such setting.
+    """
+    task = TASKS.require(config.task)
+    known = [name for name, _ in task.settings]
+    for name, _ in config.task_settings:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "it has none"
+            raise UsageError(f"the task {task.id} has no setting {name!r}; {hint}")
+    return task
 
 
 def load_data(config: TrainConfig, tell: Tell = tell_nobody) -> Data:
@@ -21,13 +36,7 @@ def load_data(config: TrainConfig, tell: Tell = tell_nobody) -> Data:
     Raises:
         UsageError: there is no such task, it has no such setting, or its data are not there.
     """
-    task = TASKS.require(config.task)
-    known = [name for name, _ in task.settings]
-    for name, _ in config.task_settings:
-        if name not in known:
-            hint = did_you_mean(name, known) if known else "it has none"
-            raise UsageError(f"the task {task.id} has no setting {name!r}; {hint}")
-    return task.load(
+    return task_of(config).load(
         TaskOptions(
             seq_len=config.seq_len,
             seed=config.seed,

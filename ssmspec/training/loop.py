@@ -2,8 +2,7 @@
 
 What a step does follows from the weights, the optimizer's state, the seed and the number of the
 step; nothing else is carried along. So a run that was stopped, or killed, continues from its last
-save to the very same numbers. The learning rate, too, is a pure function of the step
-(`rate_factor`).
+save to the very same numbers.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from ssmspec.training.interruption import Interruption
 from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.resume_file import Best, Standing, Window
+from ssmspec.training.schedule import Rate
 from ssmspec.training.scoring import Measure, Objective, measure
 from ssmspec.training.tasks.base import Batch, Data, Split
 
@@ -66,6 +66,7 @@ class Loop:
         wrapped: the model as it trains, data-parallel where there are several processes.
         optimizer: prepared by Accelerate.
         rates: learning rate of each parameter group before the schedule.
+        rate: the schedule, as the run started with it.
         standing: where the run stands; the one thing that changes.
         recorder: writes the run's files.
         on_progress: called after every step, in the main process.
@@ -79,6 +80,7 @@ class Loop:
     wrapped: nn.Module
     optimizer: Optimizer
     rates: Sequence[float]
+    rate: Rate
     standing: Standing
     recorder: Recorder
     on_progress: OnProgress | None = None
@@ -188,9 +190,7 @@ class Loop:
         """Forward, backward and, unless something is no number, one step of the optimizer."""
         accelerator, number = self.accelerator, self.standing.step
         seed_step(self.config.seed, number, accelerator.process_index)
-        factor = rate_factor(
-            number, warmup=self.config.warmup_steps, schedule=self.config.schedule_steps
-        )
+        factor = self.rate.factor(number)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         asked = self._asked(parts)
@@ -273,17 +273,12 @@ class Loop:
                 "train",
                 window.loss / window.steps,
                 window.metric / window.steps,
-                self.config.lr * self._factor_before(standing.step),
+                self.config.lr * self.rate.factor(standing.step - 1),
                 window.norm / window.norms if window.norms else None,
                 standing.seconds,
             )
         )
         standing.window = Window()
-
-    def _factor_before(self, step: int) -> float:
-        """Factor of the learning rate that the step before this count was taken with."""
-        config = self.config
-        return rate_factor(step - 1, warmup=config.warmup_steps, schedule=config.schedule_steps)
 
     def _evaluate_if_due(self) -> None:
         standing = self.standing
@@ -334,27 +329,3 @@ def _signal_in(total: int) -> int:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """A copy of a model's tensors on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-
-
-def rate_factor(step: int, *, warmup: int = 0, schedule: int | None = None) -> float:
-    """What the learning rate of one optimizer step is multiplied by.
-
-    Linear warm-up (Goyal et al., arXiv 1706.02677), then half a cosine without restarts
-    (Loshchilov and Hutter, arXiv 1608.03983). The first step already moves: its factor is
-    1 / `warmup`, not 0.
-
-    Args:
-        step: number of the step, from 0.
-        warmup: steps until the factor is 1.
-        schedule: step, counted from the start, at which a cosine reaches 0; None for 1 ever after.
-
-    Returns:
-        A number in [0, 1].
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule is None:
-        return 1.0
-    if step >= schedule:
-        return 0.0
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (schedule - warmup)))

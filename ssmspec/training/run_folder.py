@@ -30,7 +30,7 @@ from ssmspec.checkpoints.rewrite import rewrite
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.naming import printable, shown
 from ssmspec.results import trajectory
-from ssmspec.training.config import TrainConfig
+from ssmspec.training.config import Schedule, TrainConfig
 from ssmspec.training.settings import to_config
 
 if TYPE_CHECKING:
@@ -123,7 +123,12 @@ def read_config(folder: Path) -> TrainConfig:
     Raises:
         UsageError: the folder holds no run, or its `config.json` was damaged.
     """
-    return to_config(read_document(folder).get("settings", {}), shown(folder / CONFIG))
+    settings = read_document(folder).get("settings", {})
+    if isinstance(settings, dict) and "schedule" not in settings:
+        # written when a run without schedule_steps had a constant rate
+        kind = Schedule.CONSTANT if settings.get("schedule_steps") is None else Schedule.COSINE
+        settings = {**settings, "schedule": kind.value}
+    return to_config(settings, shown(folder / CONFIG))
 
 
 def write_text(path: Path, text: str) -> None:

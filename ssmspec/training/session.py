@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.naming import shown
 from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.training.batches import steps_per_epoch
-from ssmspec.training.config import TrainConfig
-from ssmspec.training.data import load_data, shape_of
+from ssmspec.training.config import TrainConfig, require_rate
+from ssmspec.training.data import load_data, shape_of, task_of
 from ssmspec.training.engine import accelerated, choose_device, own_random_numbers
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
+from ssmspec.training.model.initialize import new_layer
 from ssmspec.training.model.stack import SequenceModel, build_model
 from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import OnProgress, Row, TrainResult
@@ -41,6 +43,7 @@ from ssmspec.training.run_folder import (
     write_config,
     write_weights,
 )
+from ssmspec.training.schedule import Rate
 from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
 from ssmspec.training.tasks.base import Data, Tell, tell_nobody
@@ -90,7 +93,9 @@ def train(
     if not resume:
         require_free(folder, force=force)
     stored = stored_state(folder, config) if resume else None
-    choose_device(device)  # before data are made and loaded for nothing
+    choose_device(device)  # these before data are made and loaded for nothing
+    task_of(config)
+    new_layer(config.model, config.seed, 0)
     with (
         accelerated(device, config.precision) as accelerator,
         own_random_numbers(accelerator.device),
@@ -102,8 +107,10 @@ def train(
         if config.init is not None and stored is None:
             _require_outside(config.init, folder)
             load_weights(model, config.init)
-        config.total_steps(steps_per_epoch(len(data.train), config.batch_size))  # or refuses
-        loop = assemble(config, folder, data, model, accelerator, on_progress)
+        epoch_steps = steps_per_epoch(len(data.train), config.batch_size)
+        started = config.rate if stored is None else partial(stored_rate, folder, config)
+        rate = started(epoch_steps)
+        loop = assemble(config, folder, data, model, accelerator, on_progress, rate)
         if stored is not None:
             loop = restore(loop, stored)
         if accelerator.is_main_process:
@@ -167,6 +174,8 @@ def _resolved(loop: Loop) -> dict[str, Any]:
         "pole_lr": loop.config.pole_lr,
         "steps_per_epoch": loop.epoch_steps,
         "steps": loop.total_steps,
+        "warmup_steps": loop.rate.warmup,
+        "schedule_steps": loop.rate.end,
     }
 
 
@@ -212,12 +221,13 @@ def assemble(
     model: SequenceModel,
     accelerator: Accelerator,
     on_progress: OnProgress | None,
+    rate: Rate,
 ) -> Loop:
     """Everything that a run needs, at step 0."""
     if config.compile:
         model.compile()
     wrapped = accelerator.prepare_model(model)
-    groups = model.parameter_groups(config.lr, config.pole_lr, config.weight_decay)
+    groups = model.parameter_groups(config.lr, config.pole_lr, config.weight_decay, config.decayed)
     rates = [group["lr"] for group in groups]
     optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups))
     monitor = None
@@ -240,6 +250,7 @@ def assemble(
         wrapped=wrapped,
         optimizer=optimizer,
         rates=rates,
+        rate=rate,
         standing=Standing(),
         recorder=recorder,
         on_progress=on_progress,
@@ -279,6 +290,20 @@ def stored_state(folder: Path, config: TrainConfig) -> RunState:
     before, now = to_settings(read_config(folder)), to_settings(config)
     require_same(folder, before, now, MAY_CHANGE)
     return load_state(folder / RESUME)
+
+
+def stored_rate(folder: Path, config: TrainConfig, epoch_steps: int) -> Rate:
+    """The learning rate that the run in a folder started with, of which its end is no part.
+
+    Raises:
+        UsageError: the run would go on at a rate of 0.
+    """
+    document = read_document(folder)
+    warmup, end = document.get("warmup_steps"), document.get("schedule_steps")
+    if not isinstance(warmup, int) or not isinstance(end, int | None):
+        return config.rate(epoch_steps)
+    require_rate(end, config.total_steps(epoch_steps))
+    return Rate(warmup, end)
 
 
 def require_same(

@@ -2,7 +2,11 @@
 
 The keys are the field names of `TrainConfig`, `ModelConfig` and `SchemeOptions`; `task_settings` is
 a table of the task's own. Layers of such tables go over one another, and the last one counts; what
-a layer says of when to stop (`epochs`, `max_steps`) replaces all that the layers below say of it.
+a layer says of when to stop (`epochs`, `max_steps`) replaces all that the layers below say of it,
+and so do its words on the warm-up and on the schedule. A layer that changes the scheme drops the
+options below it that the new scheme does not read.
+
+A preset holds ranges for schemes of both kinds, and `read_preset` leaves those of one.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import Any, TypeAlias, get_args, get_type_hints
 
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean, printable
+from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.schemes.options import SchemeOptions
 from ssmspec.training.config import ModelConfig, TrainConfig
 
@@ -24,10 +29,13 @@ Settings: TypeAlias = Mapping[str, Any]
 """Key to value, as TOML and JSON hold them; None is "not set"."""
 
 TASK_SETTINGS = "task_settings"
-_STOPS = ("epochs", "max_steps")
+_TOGETHER = (("epochs", "max_steps"), ("warmup", "warmup_steps"), ("schedule", "schedule_steps"))
+"""Keys that say one thing: whoever gives one of them gives them all."""
+
 _NESTED = ("model", "options", TASK_SETTINGS)
 _PRESETS = Path(__file__).parent / "presets"
 _RECORDS = (TrainConfig, ModelConfig, SchemeOptions)
+_OPTIONS = frozenset({"input_gain", *(field.name for field in fields(SchemeOptions))})
 
 
 def preset_names() -> tuple[str, ...]:
@@ -35,16 +43,32 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
-def read_preset(name: str) -> Settings:
+def read_preset(name: str, scheme: str | None = None) -> Settings:
     """The table of a preset.
 
+    Args:
+        name: of the preset.
+        scheme: that it is used with; None for its own.
+
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no such preset or scheme.
     """
     if name not in preset_names():
         near = did_you_mean(name, preset_names())
         raise UsageError(f"no preset is called {name!r}; {near}")
-    return read_file(_PRESETS / f"{name}.toml")
+    table = read_file(_PRESETS / f"{name}.toml")
+    return fitted(table, table.get("scheme") if scheme is None else scheme)
+
+
+def fitted(table: Settings, scheme: str | None) -> dict[str, Any]:
+    """A table without the options that a scheme does not read.
+
+    Raises:
+        UsageError: there is no such scheme.
+    """
+    record = SCHEMES.require(ModelConfig.scheme if scheme is None else scheme)
+    reads = {*record.options, *(("input_gain",) if record.kind is Kind.DISCRETE else ())}
+    return {key: value for key, value in table.items() if key not in _OPTIONS - reads}
 
 
 def read_file(path: Path) -> Settings:
@@ -68,8 +92,11 @@ def combine(*layers: Settings) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for layer in layers:
         given = {key: value for key, value in layer.items() if value is not None}
-        if any(key in given for key in _STOPS):
-            result = {key: value for key, value in result.items() if key not in _STOPS}
+        for group in _TOGETHER:
+            if any(key in given for key in group):
+                result = {key: value for key, value in result.items() if key not in group}
+        if given.get("scheme", result.get("scheme")) != result.get("scheme"):
+            result = fitted(result, given["scheme"])
         if TASK_SETTINGS in given:
             given[TASK_SETTINGS] = {**result.get(TASK_SETTINGS, {}), **given[TASK_SETTINGS]}
         result |= given

@@ -16,7 +16,7 @@ FILES = {*WEIGHTS, "config.json", "metrics.csv", "resume.pt", "spectrum.csv", "t
 def tiny(model=None, **settings):
     """Twelve steps of a tiny model, with dropout, every record kept."""
     usual = {"max_steps": 12, "batch_size": 32, "eval_every": 5, "log_every": 3}
-    usual |= {"spectrum_every": 4, "clip": 1.0, "warmup_steps": 3}
+    usual |= {"spectrum_every": 4, "clip": 1.0, "warmup_steps": 3, "schedule": "constant"}
     return TrainConfig(
         "digits", replace(SMALL, **{"dropout": 0.1, **(model or {})}), **{**usual, **settings}
     )

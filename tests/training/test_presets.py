@@ -2,7 +2,9 @@
 
 import pytest
 
-from ssmspec.training.settings import preset_names, read_preset, to_config
+from ssmspec.schemes import SCHEMES
+from ssmspec.training.model.initialize import new_layer
+from ssmspec.training.settings import combine, preset_names, read_preset, to_config
 from ssmspec.training.tasks import TASKS
 
 # preset: task, layers, H, N, norm, prenorm, dropout, lr, batch, epochs, weight decay, least xi, and
@@ -38,17 +40,16 @@ def test_a_preset_is_the_papers_row(name):
     )  # fmt: skip
     assert row == PAPER[name][:-1]
     assert (model.scheme, model.options.xi_max) == ("dfout", 0.1)
-    steps = config.total_steps(PAPER[name][-1] // config.batch_size)
-    assert steps == config.schedule_steps
-    assert config.warmup_steps in (1000, steps // 10)
+    assert (model.tie_dropout, model.bidirectional, config.decayed) == (True, True, "s4")
+    rate = config.rate(PAPER[name][-1] // config.batch_size)
+    assert rate.end == config.epochs * (PAPER[name][-1] // config.batch_size)
+    assert rate.warmup in (1000, rate.end // 10)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_small_preset_is_as_long_as_its_schedule(name):
+def test_a_small_preset_knows_its_tasks_settings(name):
     config = to_config(read_preset(name))
     task = TASKS.require(config.task)
-    examples = {"digits": 1257, "delay": 4000}[name]
-    assert config.total_steps(examples // config.batch_size) == config.schedule_steps
     assert {key for key, _ in config.task_settings} <= {key for key, _ in task.settings}
 
 
@@ -56,3 +57,16 @@ def test_a_small_preset_is_as_long_as_its_schedule(name):
 def test_pathfinder_presets_learn_from_as_many_images_as_the_task_makes(name):
     settings = dict(TASKS[PAPER[name][0]].settings)
     assert int(settings["examples"]) == PAPER[name][-1]
+
+
+@pytest.mark.parametrize("name", [*PAPER, *SMALL])
+def test_a_preset_takes_every_scheme_that_trains(name):
+    for scheme in SCHEMES.values():
+        if scheme.dt_per_state:
+            continue
+        given = {"scheme": scheme.id, "d_model": 2}
+        model = to_config(combine(read_preset(name, scheme.id), given)).model
+        layer = new_layer(model, 0, 0)
+        assert layer.C.shape[-2] == model.modes
+        for option in {"xi_min", "dt_min"} & {*scheme.options}:
+            assert name not in PAPER or getattr(model.options, option) == PAPER[name][-2]

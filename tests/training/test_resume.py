@@ -36,6 +36,17 @@ def test_twelve_steps_are_so_many_and_the_rest(tmp_path, whole, first):
     assert left_in(folder) == whole
 
 
+def test_a_cosine_stays_where_the_run_began_with_it(tmp_path):
+    train(tiny(schedule="cosine"), tmp_path / "whole")
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(schedule="cosine"), folder, on_progress=stopping_at(6, signal.SIGINT))
+    train(tiny(schedule="cosine"), folder, resume=True)
+    assert left_in(folder) == left_in(tmp_path / "whole")
+    with pytest.raises(UsageError, match="to 0 at step 12, and the run is to last 13 steps"):
+        train(tiny(schedule="cosine", max_steps=13), folder, resume=True)
+
+
 def test_the_oracle_can_fail(tmp_path, whole):
     train(tiny(seed=1), tmp_path / "other")
     other = left_in(tmp_path / "other")

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ssmspec.training.loop import rate_factor
+from ssmspec.training.config import TrainConfig
+from ssmspec.training.schedule import Rate
 
 
 def torch_factors(steps, warmup, schedule):
@@ -26,17 +27,37 @@ def torch_factors(steps, warmup, schedule):
 
 @pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")  # torch, of itself
 def test_warm_up_and_cosine_are_those_of_torch():
-    ours = [rate_factor(step, warmup=10, schedule=60) for step in range(60)]
+    ours = [Rate(10, 60).factor(step) for step in range(60)]
     assert ours == pytest.approx(torch_factors(60, 10, 60), abs=1e-12)
 
 
 def test_without_a_schedule_the_rate_stays():
-    assert [rate_factor(step, warmup=4) for step in (0, 1, 3, 4, 10**6)] == [0.25, 0.5, 1, 1, 1]
-    assert rate_factor(0) == 1.0
+    assert [Rate(4).factor(step) for step in (0, 1, 3, 4, 10**6)] == [0.25, 0.5, 1, 1, 1]
+    assert Rate().factor(0) == 1.0
 
 
 def test_a_schedule_ends_at_zero_and_stays_there():
-    assert rate_factor(50, schedule=100) == pytest.approx(0.5)
-    assert rate_factor(25, schedule=100) == pytest.approx(0.5 + math.sqrt(0.125))
-    assert rate_factor(100, schedule=100) == rate_factor(10**6, schedule=100) == 0.0
-    assert 0.0 < rate_factor(99, schedule=100) < 1e-3
+    assert Rate(end=100).factor(50) == pytest.approx(0.5)
+    assert Rate(end=100).factor(25) == pytest.approx(0.5 + math.sqrt(0.125))
+    assert Rate(end=100).factor(100) == Rate(end=100).factor(10**6) == 0.0
+    assert 0.0 < Rate(end=100).factor(99) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"epochs": 2}, Rate(0, 38)),
+        ({"epochs": 10, "warmup": 0.1}, Rate(19, 190)),
+        ({"max_steps": 20, "warmup": 0.1}, Rate(2, 20)),
+        ({"max_steps": 20, "warmup_steps": 1000}, Rate(1000, 20)),
+        ({"epochs": 2, "schedule_steps": 50, "warmup": 0.1}, Rate(5, 50)),
+        ({"epochs": 2, "schedule": "constant", "warmup": 0.5}, Rate(19, None)),
+    ],
+)
+def test_shares_are_of_the_run_and_a_cosine_ends_with_it(given, rate):
+    assert TrainConfig("digits", **given).rate(19) == rate
+
+
+def test_a_run_within_its_warm_up_only_rises():
+    factors = [Rate(1000, 20).factor(step) for step in range(20)]
+    assert factors == pytest.approx([(step + 1) / 1000 for step in range(20)])

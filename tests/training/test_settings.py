@@ -10,11 +10,13 @@ from ssmspec.errors import UsageError
 from ssmspec.schemes.options import SchemeOptions
 from ssmspec.training.config import (
     DEFAULT_EPOCHS,
+    Decayed,
     Freeze,
     InputGain,
     ModelConfig,
     Norm,
     Precision,
+    Schedule,
     TrainConfig,
 )
 from ssmspec.training.settings import (
@@ -38,6 +40,7 @@ EVERYTHING = TrainConfig(
         norm=Norm.BATCH,
         prenorm=False,
         dropout=0.5,
+        tie_dropout=True,
         bidirectional=True,
         input_gain=InputGain.ZOH,
         freeze=Freeze.ANGLES,
@@ -54,6 +57,7 @@ EVERYTHING = TrainConfig(
     lr=0.16,
     ssm_lr=0.17,
     weight_decay=0.18,
+    decayed=Decayed.S4,
     warmup_steps=19,
     schedule_steps=20,
     clip=0.21,
@@ -68,11 +72,13 @@ EVERYTHING = TrainConfig(
 
 def test_every_field_survives_json_and_back():
     default = TrainConfig("digits")
+    rest = TrainConfig("digits", warmup=0.5, schedule=Schedule.CONSTANT)
     for record, other in ((EVERYTHING, default), (EVERYTHING.model, default.model)):
         for field in fields(record):  # so that a field that is forgotten cannot hide
-            assert getattr(record, field.name) != getattr(other, field.name), field.name
-    assert to_config(json.loads(json.dumps(to_settings(EVERYTHING)))) == EVERYTHING
-    assert to_config(json.loads(json.dumps(to_settings(default)))) == default
+            said = rest if field.name in ("warmup", "schedule") else record
+            assert getattr(said, field.name) != getattr(other, field.name), field.name
+    for config in (EVERYTHING, default, rest):
+        assert to_config(json.loads(json.dumps(to_settings(config)))) == config
 
 
 def test_later_layers_count_and_none_is_not_given():
@@ -89,6 +95,8 @@ def test_later_layers_count_and_none_is_not_given():
         ({"max_steps": 9}, {"epochs": 3}, {"epochs": 3}),
         ({"epochs": 3, "max_steps": 9}, {"lr": 1.0}, {"epochs": 3, "max_steps": 9, "lr": 1.0}),
         ({"max_steps": 9}, {"epochs": 3, "max_steps": 5}, {"epochs": 3, "max_steps": 5}),
+        ({"warmup": 0.1}, {"warmup_steps": 5}, {"warmup_steps": 5}),
+        ({"schedule_steps": 9}, {"schedule": "constant"}, {"schedule": "constant"}),
     ],
 )
 def test_what_a_layer_says_of_the_end_replaces_all_below(below, above, result):
@@ -130,6 +138,9 @@ def test_when_to_stop(given, steps):
         ({"task": "digits", "d_state": 7}, "d_state must be even"),
         ({"task": "digits", "dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
         ({"task": "digits", "warmup_steps": 9, "schedule_steps": 9}, "ends within the warm-up"),
+        ({"task": "digits", "warmup": 100.0}, "a share of the run"),
+        ({"task": "digits", "warmup": 0.1, "warmup_steps": 9}, "say the same"),
+        ({"task": "digits", "schedule": "constant", "schedule_steps": 9}, "leave one of them out"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings, message):
@@ -148,8 +159,8 @@ def test_choices_and_paths_may_be_given_by_name():
 def test_a_rate_of_zero_is_never_trained_at():
     config = TrainConfig("digits", epochs=2, schedule_steps=37)
     with pytest.raises(UsageError, match="to 0 at step 37, and the run is to last 38 steps"):
-        config.total_steps(19)
-    assert replace(config, schedule_steps=38).total_steps(19) == 38
+        config.rate(19)
+    assert replace(config, schedule_steps=38).rate(19).end == 38
 
 
 def test_a_file_is_checked_and_named(tmp_path):
@@ -177,3 +188,15 @@ def test_presets():
     for name in preset_names():
         assert to_config(read_preset(name)).task
     assert checked({"lr": 1}, "a test") == {"lr": 1.0}
+
+
+def test_a_scheme_drops_what_lower_layers_said_for_another():
+    below = {"scheme": "dfout", "xi_min": 0.01, "input_gain": "zoh", "d_model": 8}
+    assert combine(below, {"scheme": "s4d-lin"}) == {"scheme": "s4d-lin", "d_model": 8}
+    assert combine(below, {"scheme": "dfout-token"})["xi_min"] == 0.01
+    assert combine({"xi_min": 0.01}, {"scheme": "s4d-lin"}) == {"scheme": "s4d-lin"}
+    assert combine(below, {"xi_min": 0.02})["xi_min"] == 0.02
+    # what is said together with the scheme is not dropped, but refused where it is not read
+    assert combine(below, {"scheme": "s4d-lin", "xi_min": 0.1})["xi_min"] == 0.1
+    with pytest.raises(UsageError, match="dfou"):
+        combine(below, {"scheme": "dfuot"})

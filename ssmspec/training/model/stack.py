@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssmspec.errors import UsageError
-from ssmspec.training.config import ModelConfig, Norm
+from ssmspec.training.config import Decayed, ModelConfig, Norm
 from ssmspec.training.model.initialize import new_layer
 from ssmspec.training.model.layers import DiagonalLayer
 from ssmspec.training.tasks.base import Data, Readout, Target
@@ -54,7 +54,7 @@ class Block(nn.Module):
         self.norm = new_norm(config.norm, config.d_model)
         self.ssm = ssm
         self.mix = nn.Linear(config.d_model, 2 * config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout, tied=config.tie_dropout)
 
     def forward(
         self, x: Tensor, padding: Tensor | None, rate: float, kernel_taps: int | None
@@ -135,13 +135,13 @@ class SequenceModel(nn.Module):
         return total / lengths.unsqueeze(1)
 
     def parameter_groups(
-        self, lr: float, ssm_lr: float, weight_decay: float
+        self, lr: float, ssm_lr: float, weight_decay: float, decayed: Decayed = Decayed.WEIGHTS
     ) -> list[dict[str, Any]]:
         """Every parameter that trains, in exactly one group for an optimizer.
 
-        Poles and step sizes learn at `ssm_lr` and do not decay, as in state-spaces/s4. C, D, norms
-        and biases learn at `lr` and do not decay; the other weights learn at `lr` and decay. A
-        group without parameters is left out.
+        Poles and step sizes learn at `ssm_lr` and do not decay, as in state-spaces/s4. All else
+        learns at `lr`, and `decayed` says what of it decays. A group without parameters is left
+        out.
 
         Returns:
             Dicts of `name` ("poles", "plain" or "decayed"), `params`, `lr` and `weight_decay`.
@@ -149,7 +149,7 @@ class SequenceModel(nn.Module):
         members: dict[str, list[nn.Parameter]] = {"poles": [], "plain": [], "decayed": []}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                members[self._group(name, parameter)].append(parameter)
+                members[self._group(name, parameter, decayed)].append(parameter)
         rates = {"poles": (ssm_lr, 0.0), "plain": (lr, 0.0), "decayed": (lr, weight_decay)}
         return [
             {"name": group, "params": parameters, "lr": rate, "weight_decay": decay}
@@ -157,12 +157,38 @@ class SequenceModel(nn.Module):
             if (parameters := members[group])
         ]
 
-    def _group(self, name: str, parameter: nn.Parameter) -> str:
+    def _group(self, name: str, parameter: nn.Parameter, decayed: Decayed) -> str:
         path, _, leaf = name.rpartition(".")
         module = self.get_submodule(path)
         if isinstance(module, DiagonalLayer):
-            return "poles" if leaf in module.POLES else "plain"
+            if leaf in module.POLES:
+                return "poles"
+            return "decayed" if decayed is Decayed.S4 else "plain"
+        if isinstance(module, nn.Embedding) and decayed is Decayed.S4:
+            return "plain"
         return "plain" if parameter.ndim < 2 else "decayed"
+
+
+class Dropout(nn.Module):
+    """Features that are dropped while training, the others made louder to keep the mean.
+
+    Args:
+        share: of features, in [0, 1).
+        tied: whether a feature is dropped at all samples of a sequence or at none, so that what is
+            left is still a signal (`DropoutNd` of state-spaces/s4).
+    """
+
+    def __init__(self, share: float, *, tied: bool) -> None:
+        super().__init__()
+        self.share, self.tied = share, tied
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, H) to (B, L, H)."""
+        if not self.training or not self.share:
+            return x
+        if not self.tied:
+            return nn.functional.dropout(x, self.share)
+        return x * nn.functional.dropout(x.new_ones(len(x), 1, x.shape[-1]), self.share)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -24,7 +24,8 @@ from ssmspec.training.tasks.settings import needs_no_data, read_settings
 from ssmspec.training.tasks.splits import drawn_splits
 
 SEQ_LEN = 4000
-SETTINGS = (("lag", "1000"), ("cutoff", "0.25"), ("examples", "20000"), ("held_out", "256"))
+QUARTER = "L/4"
+SETTINGS = (("lag", QUARTER), ("cutoff", "0.25"), ("examples", "20000"), ("held_out", "256"))
 
 
 def load(options: TaskOptions) -> Data:
@@ -36,7 +37,8 @@ def load(options: TaskOptions) -> Data:
     settings = read_settings("delay", SETTINGS, options)
     needs_no_data("delay", options)
     length = SEQ_LEN if options.seq_len is None else options.seq_len
-    lag = settings.integer("lag", 0)
+    told = settings.values["lag"] != QUARTER
+    lag = settings.integer("lag", 0) if told else length // 4
     if lag >= length:
         raise UsageError(
             f"lag of delay must be below the sequence length of {length}, got {lag}; with a lag of "

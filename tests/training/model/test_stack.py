@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 import ssmspec
 from ssmspec.errors import UsageError
 from ssmspec.schemes import SCHEMES
-from ssmspec.training.config import Freeze, ModelConfig, Norm
+from ssmspec.training.config import Decayed, Freeze, ModelConfig, Norm
 from ssmspec.training.model.layers import DiagonalLayer
-from ssmspec.training.model.stack import build_model
+from ssmspec.training.model.stack import Dropout, build_model
 from ssmspec.training.tasks.base import Data, Readout, Target
 
 SMALL = ModelConfig(d_model=8, d_state=8, n_layers=2)
@@ -162,6 +162,34 @@ def test_every_trained_parameter_is_in_one_group(freeze, scheme):
             wanted = (0.01, 0.05)
         assert settings[id(parameter)] == wanted, name
     assert torch.optim.AdamW(groups).param_groups[0]["betas"]
+
+
+def test_what_decays_in_state_spaces_s4():
+    """Read in its `optim_groups.py` and `kernels`: all but dt, A, B, norms, biases, embeddings."""
+    for data in (LABELS, replace(LABELS, vocabulary=5)):
+        net = build_model(replace(SMALL, norm=Norm.BATCH), data, 0)
+        groups = {g["name"]: g for g in net.parameter_groups(0.01, 0.001, 0.05, Decayed.S4)}
+        names = {id(parameter): name for name, parameter in net.named_parameters()}
+        decayed = {names[id(parameter)] for parameter in groups["decayed"]["params"]}
+        assert groups["decayed"]["weight_decay"] == 0.05
+        assert decayed == {
+            *(name for name in names.values() if name.endswith((".C", ".D", "mix.weight"))),
+            "decoder.weight",
+            *(["encoder.weight"] if data.vocabulary is None else []),
+        }
+
+
+def test_tied_dropout_drops_a_feature_all_along_a_sequence():
+    torch.manual_seed(0)
+    x = torch.randn(64, 9, 32)
+    kept = Dropout(0.25, tied=True)(x) / x
+    assert torch.equal(kept, kept[:, :1].expand_as(kept))  # one mask for all samples
+    first = kept[:, 0]
+    torch.testing.assert_close(first, torch.where(first > 0, 1 / 0.75, 0.0))
+    assert 0.20 < (first == 0).float().mean() < 0.30  # of 2,048 draws
+    loose = Dropout(0.25, tied=False)(x) / x
+    assert not torch.equal(loose, loose[:, :1].expand_as(loose))
+    assert torch.equal(Dropout(0.25, tied=True).eval()(x), x)
 
 
 def test_a_saved_model_is_analyzed(tmp_path):
