@@ -216,3 +216,16 @@ def test_what_makes_a_comparison_less_telling_is_said(capsys):
     document["tool"]["version"] = "0.0.0"
     Path("base.json").write_text(json.dumps(document))
     assert "written by ssmspec 0.0.0" in hints(other, "--seq-len", "64")
+
+
+@pytest.mark.parametrize(("held", "rest"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
+def test_a_baseline_of_many_checkpoints_names_the_first_and_counts_the_rest(held, rest):
+    saved("layers.safetensors")
+    names = [f"model_{i}.safetensors" for i in range(held)]
+    for name in names:
+        Path(name).write_bytes(Path("layers.safetensors").read_bytes())
+    ssmspec.check(names, baseline_output="base.json")
+    with pytest.raises(UsageError) as caught:
+        ssmspec.check("layers.safetensors", baselines=["base.json"])
+    named = ", ".join(names[:5])
+    assert f"the baseline base.json holds {named}{rest}, none of which" in str(caught.value)

@@ -65,9 +65,15 @@ def test_bfloat16_is_rounded_once(value):
     assert decode(encoded, "bfloat16") == decode(np.array([nearest_bfloat16(value)]), "bfloat16")
 
 
-def test_a_bfloat16_tie_invented_by_float32_is_not_rounded_twice():
-    just_above_a_tie = 1 + 2.0**-8 + 2.0**-40  # float32 loses the last term and sees a tie
-    assert decode(encode(np.array([just_above_a_tie]), "bfloat16"), "bfloat16") == 1 + 2.0**-7
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("beside", [0.0, 2.0**-40, -(2.0**-40)])
+@pytest.mark.parametrize("low", [1.0, 1 + 2.0**-7])  # an even and an odd neighbour below
+def test_bfloat16_ties_and_what_lies_just_beside_them(low, beside, sign):
+    """float32 loses 2^-40 and sees a tie, which must not be rounded a second time."""
+    value = sign * (low + 2.0**-8 + beside)
+    up = beside > 0 or (beside == 0 and low > 1)  # ties go to the even one
+    stored = decode(encode(np.array([value]), "bfloat16"), "bfloat16")
+    assert stored == sign * (low + up * 2.0**-7)
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])

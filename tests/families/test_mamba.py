@@ -181,11 +181,16 @@ def test_directions_that_share_a_step_size_cannot_change_it():
             family.write(source, replace(spectrum, dt=2 * spectrum.dt))
 
 
-def test_a_step_size_below_the_flax_floor_is_refused():
+@pytest.mark.parametrize("smallest", [5e-5, 1e-4])
+def test_a_step_size_at_or_below_the_flax_floor_is_refused(smallest):
+    """dt = softplus(bias) + 1e-4 reaches the floor at a bias of -infinity only."""
     family, source = source_of(EXAMPLES["mamba/flax"]().tensors)
     spectrum = family.read(source)
     with pytest.raises(SchemeError, match=r"0\.0001"):
-        family.write(source, replace(spectrum, dt=np.full((5, 1), 5e-5)))
+        family.write(source, replace(spectrum, dt=np.array([[0.1]] * 4 + [[smallest]])))
+    just_above = replace(spectrum, dt=np.full((5, 1), np.nextafter(1e-4, 1)))
+    for values in family.write(source, just_above).values():
+        assert np.isfinite(values).all()
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,24 @@ def test_the_reasons_of_the_layers_are_the_models():
     assert combine(metric, mixed).outcome == NotApplicable(
         "b (2 layers); a (1 layer); other reasons in 2 more"
     )
+    two = [(1, NotApplicable(reason)) for reason in "aab"]
+    assert combine(metric, two).outcome == NotApplicable("a (2 layers); b (1 layer)")
     assert combine(metric, []).outcome == NotApplicable("the model has no layer")
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((1, 4096), None),  # 2^24 pairs
+        ((1, 4097), "16,785,409 pairs of modes are too many; it is computed for 16,777,216"),
+        ((4, 2049), "16,793,604 pairs of modes are too many; it is computed for 16,777,216"),
+        ((2**16, 4), None),  # 2^18 modes
+        ((2**16 + 1, 4), "262,148 modes are too many; it is computed for up to 262,144"),
+    ],
+)
+def test_layers_are_too_large_by_their_modes_or_by_their_pairs(shape, reason):
+    large = layer(np.full(shape, -0.1 + 1j), dt=np.full((shape[0], 1), 0.1))
+    assert TRACTABLE.missing(large, KNOWN) == reason
 
 
 def test_layers_in_different_units_have_no_common_number():

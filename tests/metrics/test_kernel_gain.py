@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssmspec.kernel import LayerKernel
-from ssmspec.metrics import kernel_response
+from ssmspec.metrics import kernel_gain, kernel_response
 from ssmspec.metrics.kernel_response import peak_gains
 from ssmspec.spectrum import Symmetry
 from tests.examples.kernels import (
@@ -114,6 +114,34 @@ def test_mimo_peak_gain_against_dense_singular_values(shape, symmetry):
         around = np.linspace(omega[max(place - 1, 0)], omega[min(place + 1, omega.size - 1)], 801)
         expected = max(largest(w) for w in around)
         assert value("hinf_max", kernel) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("symmetry", Symmetry)
+@pytest.mark.parametrize("shape", [(3, 2, 4), (6, 20, 3), (2, 3, 9), (5, 1, 1), (4, 3, 3)])
+def test_what_the_search_for_a_mimo_peak_takes_for_bounds_are_bounds(shape, symmetry):
+    """Entry by entry: the norm of the response from above, power iteration from below."""
+    modes, outputs, inputs = shape
+    rng = np.random.default_rng(modes)
+    kernel = random_mimo(rng, modes, outputs, inputs, symmetry, 0.003)
+    poles = np.exp(kernel.spectrum.log_poles[0])
+    omega = np.concatenate([rng.uniform(0, np.pi, 20), kernel.spectrum.omega[0], [0.0, np.pi]])
+    half = {Symmetry.HALF: 1.0}.get(symmetry, 0.5)
+    largest, norms = [], []
+    for z in np.exp(1j * omega):
+        response = np.zeros((outputs, inputs), dtype=complex)
+        for n in range(modes):
+            product = np.outer(kernel.output_matrix[:, n], kernel.input_matrix[n])
+            response += half * product / (1 - poles[n] / z)
+            response += half * product.conj() / (1 - poles[n].conj() / z)
+        largest.append(np.linalg.svd(response, compute_uv=False)[0])
+        norms.append(np.linalg.norm(response))
+    system = kernel_gain._System(kernel)
+    bound = system.frobenius(omega)
+    np.testing.assert_allclose(bound, norms, rtol=1e-6)
+    assert (bound >= largest).all()
+    assert (system.gain(omega, 12) <= np.multiply(largest, 1 + 1e-9)).all()
+    exact = [system.exact_gain(w) for w in omega]
+    np.testing.assert_allclose(exact, largest, rtol=1e-9)
 
 
 def test_a_mimo_layer_with_one_input_and_output_is_a_siso_channel():

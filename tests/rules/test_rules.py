@@ -315,7 +315,11 @@ def test_percent_and_power():
     assert percent(0.9375) == "93.8 %"
     assert percent(1.0) == "100 %"
     assert power_of_e(2.56) == "12.9"
-    assert power_of_e(1e12) == "more than 1e+300"
+    assert power_of_e(200.0) == "7.23e+86"
+    assert power_of_e(690.0) == "4.6e+299"
+    for beyond in (691.0, 710.0, 1e12):  # 300 ln(10) = 690.78; a float ends at e^709.8
+        assert power_of_e(beyond) == "more than 1e+300"
+    assert power_of_e(-1e12) == "0"
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,12 @@ def test_the_shared_spectrum_cannot_be_changed_by_a_caller():
         legs_frequencies(8)[0] = 1.0
     SCHEMES["s4d-legs"].draw(1, 8).poles[0, 0] = 1.0
     assert legs_frequencies(8)[0] != 1.0
+
+
+def test_s5_references_go_as_far_as_the_largest_block_and_no_further():
+    """1,025 = 5 * 5 * 41 is the first number of modes that cannot be one block."""
+    dt = np.full((1, 1), 0.01)
+    for modes, blocks in [(MAX_MODES, 2 ** np.arange(11)), (MAX_MODES + 1, [5, 25, 41, 205, 1025])]:
+        found = list(SCHEMES["s5-hippo"].references(1, modes, dt))
+        counts = [modes // np.unique(reference.imag).size for reference in found]
+        assert sorted(counts) == sorted(blocks)

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 
 from ssmspec.outcome import Level
 from ssmspec.results.check import WHOLE_MODEL, Status
+from ssmspec.rules import RULES
 from ssmspec.writers import Page
 from ssmspec.writers.check import CHECK_WRITERS
 from ssmspec.writers.check.words import ground_rules, groups
@@ -125,6 +126,43 @@ def test_the_worst_layer_speaks_for_a_rule_and_verbose_lets_all_speak():
     assert "net.3.ssm" not in short
     assert all(name in text(what) for name in names[:7])
     assert text(what, width=200, verbose=True).count(" of it, too much") == 8
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "junit"])
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (checked(findings=[ERROR]), "fails the gate: 1 error"),
+        (checked(findings=[ERROR, NOTE]), "fails the gate: 1 error; 1 note besides"),
+        (checked(findings=[WARNING, NOTE]), "1 warning, 1 note"),
+        (checked(findings=[ERROR], statuses=[Status.UNCHANGED]), "1 error unchanged"),
+        (checked(findings=[WARNING], fail_on=Level.WARNING), "fails the gate: 1 warning"),
+        (checked(), "nothing found"),
+    ],
+)
+def test_a_file_says_whether_it_fails_the_gate(file, sentence, form):
+    shown = CHECK_WRITERS[form].render(run(file, checked("other.pth")), Page())
+    shown = shown.lower()  # a sentence in Markdown, a clause elsewhere
+    assert re.search(rf"(^|\s|>){sentence}\.?$", shown, re.MULTILINE)
+    assert shown.count("fails the gate") == sentence.count("fails the gate")
+
+
+def test_advice_is_given_once_and_a_rule_that_is_not_installed_renders():
+    rule = RULES["ALI001"]
+    names = [f"net.{i}.ssm" for i in range(3)]
+    for code, advice in (("ALI001", rule.advice), ("XYZ001", "Do this.")):
+        found = [
+            replace(finding(code, layer=name), message=f"{i} of it. {advice}")
+            for i, name in enumerate(names)
+        ]
+        what = run(checked(layers=[layer(name) for name in names], findings=found))
+        for verbose in (False, True):
+            shown = " ".join(text(what, width=300, verbose=verbose).split())
+            # Without its rule nobody can tell where the advice begins.
+            assert shown.count(advice) == (1 if code in RULES or not verbose else 4)
+            assert all((f"{i} of it." in shown) == (verbose or i == 0) for i in (0, 1))
+        for form in CHECK_WRITERS.values():
+            assert code in form.render(what, Page())
 
 
 def test_one_rule_that_says_two_things_of_a_layer_says_both():

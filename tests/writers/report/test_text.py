@@ -161,7 +161,11 @@ def test_short_names_rebuild_the_full_ones(names, short, pattern):
     ("shown", "expected"),
     [
         (fixed(0.666), "0.67"),
-        (fixed(0.0001), "<0.01"),
+        (fixed(0.006), "0.01"),
+        (fixed(-0.006), "-0.01"),
+        (fixed(0.0049), "<0.01"),
+        (fixed(0.0049, 3), "0.005"),
+        (fixed(0.0004, 3), "<0.001"),
         (fixed(0.0), "0.00"),
         (fixed(None), "-"),
         (percent(0.1077), "10.8 %"),
