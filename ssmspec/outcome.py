@@ -123,10 +123,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that looked like a state-space layer and was not measured."""
+    """Something that looked like a state-space layer and was not measured.
+
+    Attributes:
+        name: the layer's.
+        reason: one clause.
+        lost: tensors that its siblings have and it has not, by their names below the layer.
+    """
 
     name: str
     reason: str
+    lost: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report."""

@@ -23,6 +23,24 @@ OPTIMIZER_PARTS = frozenset({
 })  # fmt: skip
 """Path components below which tensors are an optimizer's copies, never a model's parameters."""
 
+ADAPTED = "base_layer"
+"""The component that an adapter puts above the weights it adds to."""
+
+WRAPPERS_INSIDE = frozenset({
+    ADAPTED, "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_fpw_module",
+    "_forward_module", "_original_module", "_wrapped_module", "wrapped_module", "_module",
+})  # fmt: skip
+"""Components that adapters, compilers and sharding put inside a path: looked through."""
+
+KEPT_COPY = "modules_to_save"
+"""The component, and the adapter's name after it, above a module that was trained as a whole."""
+
+ADAPTER_PARTS = frozenset({
+    "lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector",
+    "hada_w1_a", "hada_w1_b", "lokr_w1", "lokr_w2", "ia3_l", "oft_r", "boft_R", "vera_lambda_b",
+})  # fmt: skip
+"""Components of adapters that are not merged into the weights beside them."""
+
 
 class Catalog:
     """An index of a checkpoint's tensors by module.
@@ -30,8 +48,11 @@ class Catalog:
     Attributes:
         checkpoint: what is indexed.
         optimizer_tensors: how many tensors of optimizer state were left out.
+        adapters: paths of modules that hold, or are wrapped by, adapters that are not merged.
 
     Module paths come in natural order, leaves in file order. The path of top-level tensors is "".
+    Wrappers inside a path are looked through: `dt_proj.base_layer.bias` is `dt_proj.bias`, unless
+    the file has both. Names for people and tensor names stay the file's own.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -39,20 +60,50 @@ class Catalog:
         self.optimizer_tensors = 0
         self._leaves: dict[str, dict[str, str]] = {}
         self._holders: dict[str, list[str]] = {}
+        self.adapters: set[str] = set()
+        self._written: dict[str, str] = {}
+        wrapped: list[tuple[str, str, str, str]] = []
         separator = _separator(checkpoint.tensors)
-        known: dict[str, bool] = {}
+        known: dict[str, str | None] = {}
         for name in checkpoint.tensors:
             dotted = name.replace(separator, ".") if separator in ("/", "__") else name
             path, _, leaf = dotted.rpartition(".")
             if path not in known:
-                known[path] = not OPTIMIZER_PARTS.isdisjoint(path.lower().split("."))
-            if known[path] or leaf.lower() in OPTIMIZER_PARTS:
+                known[path] = self._looked_through(path)
+            bare = known[path]
+            if bare is None or leaf.lower() in OPTIMIZER_PARTS:
                 self.optimizer_tensors += 1
-                continue
-            leaves = self._leaves.setdefault(path, {})
-            if leaf not in leaves:
-                self._holders.setdefault(leaf, []).append(path)
-            leaves[leaf] = name
+            elif bare != path:
+                wrapped.append((path, bare, leaf, name))
+            else:
+                self._add(path, leaf, name)
+        for path, bare, leaf, name in wrapped:
+            if leaf in self._leaves.get(bare, {}):
+                self._add(path, leaf, name)
+            else:
+                if bare not in self._leaves:
+                    self._written[bare] = path
+                self._add(bare, leaf, name)
+
+    def _looked_through(self, path: str) -> str | None:
+        """A path without the wrappers inside it; None for optimizer state."""
+        parts = path.split(".")
+        if not OPTIMIZER_PARTS.isdisjoint(path.lower().split(".")):
+            return None
+        bare = bare_path(path)
+        if not ADAPTER_PARTS.isdisjoint(parts) or ADAPTED in parts:
+            self.adapters.add(bare)
+        return bare
+
+    def _add(self, path: str, leaf: str, name: str) -> None:
+        leaves = self._leaves.setdefault(path, {})
+        if leaf not in leaves:
+            self._holders.setdefault(leaf, []).append(path)
+        leaves[leaf] = name
+
+    def written(self, path: str) -> str:
+        """A module's path as the file writes it, wrappers and all."""
+        return self._written.get(path, path)
 
     @cached_property
     def modules(self) -> Mapping[str, Mapping[str, str]]:
@@ -80,7 +131,7 @@ class Catalog:
 
     def module(self, path: str) -> Module:
         """The module at a dotted path; it may hold no tensors of its own."""
-        return Module(self, path)
+        return Module(self, path if path in self._leaves else bare_path(path))
 
     @cached_property
     def children(self) -> Mapping[str, set[str]]:
@@ -108,7 +159,7 @@ class Module:
     @property
     def name(self) -> str:
         """The path as a layer's name."""
-        return self.path or ROOT
+        return self.catalog.written(self.path) or ROOT
 
     @property
     def leaves(self) -> Mapping[str, str]:
@@ -144,6 +195,19 @@ class Module:
         """Shape of the tensor at a relative dotted name, or None."""
         info = self.info(relative)
         return None if info is None else info.shape
+
+
+def bare_path(path: str) -> str:
+    """A dotted path without the wrappers inside it."""
+    parts = path.split(".")
+    if WRAPPERS_INSIDE.isdisjoint(parts) and KEPT_COPY not in parts:
+        return path
+    kept = (
+        part
+        for before, part in zip(["", *parts], parts, strict=False)
+        if part not in WRAPPERS_INSIDE and KEPT_COPY not in (before, part)
+    )
+    return ".".join(kept)
 
 
 def _separator(names: Mapping[str, TensorInfo]) -> str:

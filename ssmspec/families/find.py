@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ssmspec.checkpoints.base import Checkpoint
 from ssmspec.errors import CheckpointError, LayoutError, UsageError
-from ssmspec.families import (
-    FAMILIES,
-    lookalikes,
-)
+from ssmspec.families import FAMILIES, beside, copies, lookalikes, siblings, stored
 from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.precision import Rounding, rounding_of
@@ -25,10 +22,17 @@ MAPPED = "mapped"
 
 @dataclass(frozen=True)
 class FoundLayer:
-    """A site and the family that claimed it."""
+    """A site and the family that claimed it.
+
+    Attributes:
+        family: how it is read.
+        site: where its parameters are.
+        notes: sentences about what was found around it, for its spectrum's assumptions.
+    """
 
     family: Family
     site: LayerSite
+    notes: tuple[str, ...] = ()
 
     def read(self, checkpoint: Checkpoint, reading: Reading) -> LayerSpectrum | Skipped:
         """The layer's spectrum, or why it cannot be measured.
@@ -38,7 +42,10 @@ class FoundLayer:
         """
         _check_options(self.family, self.site.name, reading)
         try:
-            return self.family.read(LayerSource(checkpoint, self.site, reading))
+            spectrum = self.family.read(LayerSource(checkpoint, self.site, reading))
+            if not self.notes:
+                return spectrum
+            return replace(spectrum, assumptions=(*spectrum.assumptions, *self.notes))
         except (LayoutError, CheckpointError) as error:
             return Skipped(self.site.name, f"looks like {self.family.title}, but {error}")
 
@@ -78,26 +85,77 @@ def find_layers(
         UsageError: `reading.family` is not a family, or the page makes no sense or fits nothing.
     """
     families = _families(reading)
-    claimed: dict[str, FoundLayer | Skipped] = {}
+    claimed: Claims = {}
     for family in families:
-        found: dict[str, FoundLayer | Skipped] = {
+        found: Claims = {
             item.name: item if isinstance(item, Skipped) else FoundLayer(family, item)
             for item in family.find(catalog)
         }
         claimed = found | claimed
     if reading.family is None:
-        unmeasured: dict[str, FoundLayer | Skipped] = {
-            item.name: item for item in lookalikes.find(catalog)
+        unmeasured: Claims = {
+            item.name: item
+            for item in (*lookalikes.find(catalog), *stored.modules_without_numbers(catalog))
         }
         claimed = unmeasured | claimed
+    claimed = _usable(claimed, catalog)
+    claimed = _one_copy(_with_incomplete(claimed, catalog), catalog, reading.part)
     chosen = [
         claimed[name]
         for name in sorted(claimed, key=natural_key)
         if reading.layers is None or matches(name, reading.layers)
     ]
-    layers = tuple(item for item in chosen if isinstance(item, FoundLayer))
+    sites = [item.site for item in claimed.values() if isinstance(item, FoundLayer)]
+    read = {tensor for site in sites for tensor in site.tensors.values()}
+    layers = tuple(
+        replace(item, notes=(*item.notes, *beside.notes(item.site, catalog, read)))
+        for item in chosen
+        if isinstance(item, FoundLayer)
+    )
     skipped = tuple(item for item in chosen if isinstance(item, Skipped))
     return layers, skipped
+
+
+Claims = dict[str, "FoundLayer | Skipped"]
+
+
+def _usable(claimed: Claims, catalog: Catalog) -> Claims:
+    """Layers without numbers become skipped ones."""
+    return {
+        name: (stored.unusable(item.site, item.family.title, catalog) or item)
+        if isinstance(item, FoundLayer)
+        else item
+        for name, item in claimed.items()
+    }
+
+
+def _with_incomplete(claimed: Claims, catalog: Catalog) -> Claims:
+    """What lost a tensor joins, and says so in place of what it looks like without it."""
+    found = {name: item for name, item in claimed.items() if isinstance(item, FoundLayer)}
+    sites = [(item.family, item.site) for item in found.values()]
+    lost = siblings.incomplete(catalog, sites, found)
+    return {**claimed, **{item.name: item for item in lost}}
+
+
+def _one_copy(claimed: Claims, catalog: Catalog, part: str | None) -> Claims:
+    """The layers of one copy of the model; those of others are skipped."""
+    tensors = catalog.checkpoint.tensors
+    shapes = {
+        name: tuple(tensors[tensor].shape for tensor in item.site.tensors.values())
+        for name, item in claimed.items()
+        if isinstance(item, FoundLayer)
+    }
+    chosen = copies.choose(shapes, part)
+    kept: Claims = {}
+    for name, item in claimed.items():
+        if isinstance(item, Skipped):
+            if part is None or copies.lies_below(name, part):
+                kept[name] = item
+        elif name in chosen.kept:
+            kept[name] = replace(item, notes=(chosen.note,)) if chosen.note else item
+        elif name in chosen.left:
+            kept[name] = Skipped(name, chosen.left[name])
+    return kept
 
 
 def _families(reading: Reading) -> list[Family]:
