@@ -19,6 +19,7 @@ from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.families.lookalikes import describe
+from ssmspec.families.split import whole
 from ssmspec.kernel import Kernel
 from ssmspec.metrics.kernel_energy import row_stride_of
 from ssmspec.naming import did_you_mean, printable
@@ -177,10 +178,10 @@ def chosen_reading(reading: Reading | None, options: ReadingOptions) -> Reading:
 def opened(source: Source) -> Iterator[Checkpoint]:
     """The checkpoint itself when it is open already; otherwise one that is closed afterwards."""
     if isinstance(source, Checkpoint):
-        yield source
+        yield whole(source)
         return
     with open_checkpoint(source) as checkpoint:
-        yield checkpoint
+        yield whole(checkpoint)
 
 
 def find(catalog: Catalog, reading: Reading) -> tuple[tuple[FoundLayer, ...], tuple[Skipped, ...]]:

@@ -11,11 +11,11 @@ from typing import Any
 
 from ssmspec.checkpoints import directory, foreign, npz, safetensors_file, sharded
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
-from ssmspec.checkpoints.files import read_head, status
+from ssmspec.checkpoints.files import is_there, read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.checkpoints.msgpack import file as msgpack_file
 from ssmspec.checkpoints.torch import archive as torch_zip
-from ssmspec.checkpoints.torch import distributed
+from ssmspec.checkpoints.torch import distributed, ranks, zero
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
 from ssmspec.registry import Registry
@@ -52,13 +52,18 @@ def _open_path(given: str) -> Checkpoint:
     if not given:
         raise CheckpointError("the path of the checkpoint is empty")
     path, note = Path(given), ""
+    if not is_there(path) and (prefix := foreign.explain_prefix(path)):
+        raise CheckpointError(prefix)
     if stat.S_ISDIR(status(path).st_mode):
-        path, note = directory.choose_file(path, _is_checkpoint)
+        path, note = directory.choose_file(path, _is_checkpoint, _is_folder)
+    if adapter := foreign.explain_adapter(path):
+        raise CheckpointError(adapter)
     checkpoint = _container_of(path).open(path)
     checkpoint.path = given
     checkpoint.files = checkpoint.files or (path,)
     checkpoint.config, config_note = directory.config_beside(path)
-    checkpoint.notes += tuple(text for text in (note, config_note) if text)
+    rank_note = ranks.single_rank(path, checkpoint.metadata)
+    checkpoint.notes += tuple(text for text in (note, rank_note, config_note) if text)
     return checkpoint
 
 
@@ -68,6 +73,9 @@ def _container_of(path: Path) -> Container:
     Raises:
         CheckpointError: none does; the message says what the file is, as far as that can be told.
     """
+    if stat.S_ISDIR(status(path).st_mode):
+        names = frozenset(entry.name for entry in path.iterdir())
+        return next(c for c in CONTAINERS.values() if c.recognizes_folder(names))
     head = read_head(path)
     if status(path).st_size:
         for container in CONTAINERS.values():
@@ -87,6 +95,10 @@ def _is_checkpoint(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def _is_folder(names: frozenset[str]) -> bool:
+    return any(container.recognizes_folder(names) for container in CONTAINERS.values())
 
 
 def _open_shard(path: Path) -> Checkpoint:
@@ -112,6 +124,8 @@ CONTAINERS: Registry[Container] = Registry(
         npz.CONTAINER,
         distributed.CONTAINER,
         torch_zip.CONTAINER,
+        ranks.CONTAINER,
+        zero.CONTAINER,
         _SHARDED,
         msgpack_file.CONTAINER,
     ),

@@ -60,9 +60,12 @@ class Checkpoint(ABC):
         config: parsed `config.json` that belongs to the checkpoint, or empty.
         files: what was opened, for outputs to keep clear of; empty for a source in memory.
         notes: sentences about what was met while opening (unknown objects passed over, ...).
+        ranks: of a model that was split over ranks, what each of them holds, this one's tensors
+            being the first one's; empty for a whole model.
     """
 
     container: str = ""
+    ranks: tuple[Checkpoint, ...] = ()
 
     def __init__(self, path: str, size: int | None) -> None:
         self.path = path
@@ -161,6 +164,8 @@ class Container:
         suffixes: usual file endings, for `ssmspec list formats`.
         recognizes: whether a file is of this format, from its path and its first 512 bytes.
         open: opens such a file.
+        recognizes_folder: whether a folder is of this format, from the names in it; it is opened
+            by its path.
     """
 
     id: str
@@ -168,3 +173,4 @@ class Container:
     suffixes: tuple[str, ...]
     recognizes: Callable[[Path, bytes], bool]
     open: Callable[[Path], Checkpoint]
+    recognizes_folder: Callable[[frozenset[str]], bool] = lambda _: False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints.files import read_json, unreadable
+from ssmspec.checkpoints.files import StableFile, is_there, read_json, unreadable
 from ssmspec.checkpoints.foreign import explain_folder
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import natural_key, shown
@@ -25,6 +26,15 @@ USUAL_NAMES = (
 DISTRIBUTED = (".metadata", "pytorch_model_fsdp_0/.metadata")
 """The list of tensors of a torch distributed checkpoint; accelerate keeps it one folder below."""
 
+LATEST = {"latest_checkpointed_iteration.txt": "iter_", "latest": "global_step"}
+"""Files in which Megatron and DeepSpeed name the subfolder of their last checkpoint."""
+
+NO_MODELS = frozenset({
+    "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin", "training_args.bin",
+    "rng_state.pth", "scaler.pt", "common.pt", "_CHECKPOINT_METADATA", "_METADATA", "checkpoint",
+})  # fmt: skip
+"""What trainers keep beside a model."""
+
 MAX_ENTRIES = 10_000
 """A folder with more entries is not searched; name the file instead."""
 
@@ -32,15 +42,21 @@ MAX_CONFIG_BYTES = 4 * 2**20
 """Largest config.json that is read; real ones have kilobytes."""
 
 
-def choose_file(folder: Path, is_checkpoint: Callable[[Path], bool]) -> tuple[Path, str]:
+def choose_file(
+    folder: Path,
+    is_checkpoint: Callable[[Path], bool],
+    is_folder: Callable[[frozenset[str]], bool],
+) -> tuple[Path, str]:
     """The checkpoint in a folder: a usual name, else an index, else the only one there is.
 
     Args:
-        folder: searched without its subfolders.
+        folder: searched without its subfolders, but for one that a `latest` names.
         is_checkpoint: whether a file is in a format that can be read.
+        is_folder: whether a folder with these names in it is a checkpoint as a whole.
 
     Returns:
-        The file, and a note naming other checkpoints passed over for it ("" where there are none).
+        The file or folder, and a note naming other checkpoints passed over for it ("" where there
+        are none).
 
     Raises:
         CheckpointError: the folder holds no checkpoint, or several without a usual name.
@@ -59,12 +75,15 @@ def choose_file(folder: Path, is_checkpoint: Callable[[Path], bool]) -> tuple[Pa
     if usual:
         others = [file for file in usual[1:] if not file.name.endswith(INDEX_SUFFIX)]
         return usual[0], _passed_over(usual[0], others)
-    for below in DISTRIBUTED:
-        if (folder / below).is_file():
-            return folder / below, ""
+    if is_folder(frozenset(entry.name for entry in entries)):
+        return folder, ""
+    for below in (*DISTRIBUTED, *_latest(names)):
+        if is_there(folder / below):
+            if below in DISTRIBUTED:
+                return folder / below, ""
+            return choose_file(folder / below, is_checkpoint, is_folder)
     indexes = [file for file in files if file.name.endswith(INDEX_SUFFIX)]
-    parts = {".json", ".distcp"}
-    found = indexes or [file for file in files if file.suffix not in parts and is_checkpoint(file)]
+    found = indexes or [f for f in files if not _is_aside(f.name) and is_checkpoint(f)]
     if len(found) > 1:
         raise CheckpointError(
             f"{shown(folder)} holds {len(found)} checkpoints: {_listed(found)}; name one of them"
@@ -91,6 +110,23 @@ def config_beside(checkpoint: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(value, dict):
         return {}, f"config.json was not used: {shown(config)} holds no JSON object"
     return value, ""
+
+
+def _is_aside(name: str) -> bool:
+    """Whether a file is none that holds a model: settings, a part, an optimizer's state."""
+    return name.endswith((".json", ".distcp", "_optim_states.pt")) or name in NO_MODELS
+
+
+def _latest(names: dict[str, Path]) -> list[str]:
+    """The subfolder that a training framework says holds its last checkpoint."""
+    for name, prefix in LATEST.items():
+        if name in names:
+            file = StableFile.seen(names[name])
+            text = file.read(0, min(file.size, 100)).tobytes().decode("utf-8", "replace").strip()
+            text = prefix + text.zfill(7) if text.isdecimal() else text
+            if re.fullmatch(r"\w[\w.-]*", text):
+                return [text]
+    return []
 
 
 def _nothing_in(folder: Path, entries: Iterable[Path]) -> str:

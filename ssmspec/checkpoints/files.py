@@ -55,6 +55,14 @@ def status(path: Path) -> os.stat_result:
         raise unreadable(path, error) from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything is at a path; a name longer than the system allows is nowhere."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """A regular file for reading; the caller closes it.
 

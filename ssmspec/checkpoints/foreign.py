@@ -7,19 +7,28 @@ for, an error page saved under the file's name, another framework's format.
 from __future__ import annotations
 
 import codecs
+import io
+import math
 import os
 import re
 from pathlib import Path
 
-from ssmspec.checkpoints.files import open_regular, status
-from ssmspec.naming import shown
+from numpy.lib import format as npy
+
+from ssmspec.checkpoints.files import is_there, open_regular, read_json, status
+from ssmspec.naming import printable, shown
 
 _CONVERT = "convert it to safetensors first"
 _UNPACK = "unpack it first"
+_ORBAX = (
+    "restore it with orbax.checkpoint, and save it with flax.serialization.to_bytes or "
+    "safetensors.flax.save_file"
+)
 
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, MATLAB)", _CONVERT),
     (0, b"GGUF", "a GGUF file", "use the checkpoint it was converted from"),
+    (0, b"\x0c\xdb\x3a\x2a", "the manifest of an Orbax checkpoint (OCDBT)", _ORBAX),
     (0, b"\x93NUMPY", "a single npy array without a name", "save named arrays with numpy.savez"),
     (
         0,
@@ -40,6 +49,11 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 
 _TABLE_FOOTER = bytes.fromhex("57fb808b247547db")  # ends every LevelDB table, TensorFlow's *.index
 _TENSORFLOW = "part of a TensorFlow checkpoint"
+_ORBAX_NAMES = frozenset({
+    "_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA", "_sharding", ".zarray", ".zgroup",
+    "zarr.json",
+})  # fmt: skip
+MAX_CONFIG_BYTES = 2**20
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -54,6 +68,11 @@ def explain(path: Path, head: bytes) -> str | None:
         return f"{shown(path)} is empty; copy or download it again"
     if head.startswith(_LFS):
         return _lfs_pointer(path, head)
+    if _is_equinox(path, head):
+        return (
+            f"{shown(path)} holds the leaves of an Equinox model, which have no names; load it "
+            f"with equinox.tree_deserialise_leaves, and save named arrays with numpy.savez"
+        )
     for offset, magic, what, advice in _MAGIC:
         if head[offset:].startswith(magic):
             return f"{shown(path)} is {what}; {advice}"
@@ -74,11 +93,49 @@ def explain_folder(names: frozenset[str]) -> str | None:
     """What a folder without a readable checkpoint is, from the names in it, or None."""
     if names & {"saved_model.pb"} or any(re.search(r"\.data-\d{5}-of-\d{5}$", n) for n in names):
         return f"holds a TensorFlow checkpoint; {_CONVERT}"
-    if names & {"_CHECKPOINT_METADATA", "manifest.ocdbt", "_METADATA", ".zarray", ".zgroup"}:
-        return f"holds an orbax or zarr checkpoint; {_CONVERT}"
+    if names & _ORBAX_NAMES or any(name.startswith("ocdbt.process_") for name in names):
+        return f"holds an orbax or zarr checkpoint; {_ORBAX}"
     if any(name.endswith(".distcp") for name in names):
         return "holds parts of a torch distributed checkpoint without its .metadata; copy it again"
     return None
+
+
+def explain_prefix(path: Path) -> str | None:
+    """A sentence about a path where nothing is: TensorFlow names a checkpoint by a prefix."""
+    index = path.with_name(f"{path.name}.index") if path.name else path
+    if not is_there(index):
+        return None
+    return f"{shown(path)} is the prefix of a TensorFlow checkpoint; {_CONVERT}"
+
+
+def explain_adapter(path: Path) -> str | None:
+    """A sentence about a file that holds what was added to a model by PEFT, not the model."""
+    config = path.with_name("adapter_config.json")
+    if not path.name.startswith("adapter_model.") or not is_there(config):
+        return None
+    stated = read_json(config, MAX_CONFIG_BYTES)
+    table = stated if isinstance(stated, dict) else {}
+    kind, base = (str(table.get(key, "")) for key in ("peft_type", "base_model_name_or_path"))
+    of = f" of the base model {printable(base[:200])}" if base else ""
+    return (
+        f"{shown(path)} holds an adapter only ({printable(kind[:40]) or 'PEFT'}){of}; merge it "
+        f"into its base (merge_and_unload), and give the model that was saved then"
+    )
+
+
+def _is_equinox(path: Path, head: bytes) -> bool:
+    """Leaves one after the other, each as `numpy.save` writes it; perhaps a line of JSON before."""
+    if path.suffix == ".eqx":
+        return b"\x93NUMPY" in head
+    if not head.startswith(b"\x93NUMPY\x01\x00"):
+        return False
+    try:
+        file = io.BytesIO(head)
+        npy.read_magic(file)
+        shape, _, dtype = npy.read_array_header_1_0(file, max_header_size=len(head))
+    except ValueError:
+        return False
+    return status(path).st_size > file.tell() + math.prod(shape) * dtype.itemsize
 
 
 def _lfs_pointer(path: Path, head: bytes) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
-from ssmspec.checkpoints.files import read_json
+from ssmspec.checkpoints.files import is_there, read_json
 from ssmspec.checkpoints.safetensors_file import SafetensorsCheckpoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from ssmspec.naming import printable, shown
@@ -165,20 +165,13 @@ def require_all(index: Path, shards: Mapping[str, Path]) -> None:
     Raises:
         CheckpointError: one is not.
     """
-    missing = [name for name, path in shards.items() if not _is_there(path)]
+    missing = [name for name, path in shards.items() if not is_there(path)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(
             f"{shown(index)} needs the shard {printable(missing[0][:200])}{more}, which is not "
             f"beside it; download the missing files into that folder"
         )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name longer than the system allows
-        return False
 
 
 def _text_metadata(document: Mapping[str, Any]) -> dict[str, str]:

@@ -92,6 +92,8 @@ class Family:
             than one means the file does not say, and `--discretization` decides.
         dt_transforms: likewise for `--dt-transform`; empty where the transform is fixed.
         is_complex: whether its poles can oscillate.
+        split: end of a tensor's name -> the axis along which tensor parallelism splits it; tensors
+            that are not plain parts put together (fused projections) are not among them.
         read_kernel: the kernel that the stored B and C make with a spectrum of this layer, be it
             the stored one or one that `write` would store. Raises LayoutError where B or C is not
             in the file or does not fit. None where B and C depend on the input or are not known.
@@ -112,6 +114,7 @@ class Family:
     discretizations: tuple[Discretization, ...] = (Discretization.ZOH,)
     dt_transforms: tuple[DtTransform, ...] = field(default=())
     is_complex: bool = True
+    split: Mapping[str, int] = field(default_factory=dict)
     read_kernel: Callable[[LayerSource, LayerSpectrum], Kernel] | None = None
     write_kernel: Callable[[LayerSource, Kernel], Mapping[str, Array]] | None = None
     reset_kernel: (

@@ -179,4 +179,5 @@ FAMILY = Family(
     write=write,
     discretizations=(Discretization.NATIVE,),
     is_complex=False,
+    split={"A_log": 0, "dt_bias": 0},
 )

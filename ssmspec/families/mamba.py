@@ -167,4 +167,13 @@ FAMILY = Family(
     known_inits=("s4d-real",),
     dt_transforms=(DtTransform.SOFTPLUS,),
     is_complex=False,
+    split={
+        "A_log": 0,
+        "D": 0,
+        "dt_proj.weight": 0,
+        "dt_proj.bias": 0,
+        "x_proj.weight": 1,
+        "conv1d.weight": 0,
+        "conv1d.bias": 0,
+    },
 )

@@ -173,4 +173,5 @@ FAMILY = Family(
     write=write,
     dt_transforms=(DtTransform.SOFTPLUS,),
     is_complex=False,
+    split={"A_log": 0, "dt_bias": 0, "D": 0},
 )

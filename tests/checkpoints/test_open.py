@@ -1,5 +1,6 @@
 """Dispatch: what a source is, by its content, and what is said about everything else."""
 
+import io
 import json
 import os
 import pathlib
@@ -82,14 +83,19 @@ def test_sources_in_memory():
 
 def test_the_table_is_complete():
     assert list(CONTAINERS) == [
-        "safetensors", "npz", "torch-distributed", "torch-zip", "sharded", "flax-msgpack",
+        "safetensors", "npz", "torch-distributed", "torch-zip", "torch-ranks", "deepspeed-zero3",
+        "sharded", "flax-msgpack",
     ]  # fmt: skip
     for container in CONTAINERS.values():
         assert container.title
-        assert container.suffixes
+        assert container.suffixes or container.id in ("torch-ranks", "deepspeed-zero3")
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 816623\n"
+_LEAVES = io.BytesIO()
+for leaf in ARRAYS.values():
+    np.save(_LEAVES, leaf)
+EQUINOX = _LEAVES.getvalue()  # what equinox.tree_serialise_leaves writes
 FOREIGN = {
     "empty": (b"", "is empty"),
     "git lfs": (LFS, f"pointer of {len(LFS)} bytes to an object of 816,623 bytes.*git lfs pull"),
@@ -113,6 +119,8 @@ FOREIGN = {
     "short": (b"abc\x01", "no format that can be read"),
     "config": (b'{"d_model": 3}', "JSON without a weight_map"),
     "tensorflow": (bytes(500) + bytes.fromhex("57fb808b247547db"), "TensorFlow"),
+    "ocdbt": (b"\x0c\xdb\x3a\x2a" + bytes(99), "Orbax checkpoint .*restore it with orbax"),
+    "equinox": (EQUINOX, "Equinox model.*numpy.savez"),
     "safetensors header of 2^62 bytes": (struct.pack("<Q", 2**62) + b"{}", "safetensors"),
 }
 
@@ -226,9 +234,32 @@ def test_folders_without_a_checkpoint(tmp_path, monkeypatch):
     assert "only checkpoint-500; name" in refusal(tmp_path)
     (tmp_path / "_CHECKPOINT_METADATA").write_text("x")
     assert "orbax" in refusal(tmp_path)
+    (tmp_path / "_CHECKPOINT_METADATA").write_text("{}")  # as Orbax writes it today
+    assert "restore it with orbax.checkpoint" in refusal(tmp_path)
     (tmp_path / "__0_0.distcp").write_text("x")
     monkeypatch.setattr(directory, "MAX_ENTRIES", 2)
     assert "more than 2 files" in refusal(tmp_path)
+
+
+def test_an_adapter_is_no_model(tmp_path):
+    save_as("safetensors", tmp_path / "adapter_model.safetensors")
+    config = tmp_path / "adapter_config.json"
+    config.write_text('{"peft_type": "LORA", "base_model_name_or_path": "someone/mamba-small"}')
+    for source in (tmp_path, tmp_path / "adapter_model.safetensors"):
+        said = refusal(source)
+        assert "an adapter only (LORA) of the base model someone/mamba-small; merge it" in said
+    config.write_text("[1]")
+    assert "an adapter only (PEFT); merge it" in refusal(tmp_path)
+    config.unlink()
+    with open_checkpoint(tmp_path) as checkpoint:
+        assert len(checkpoint.tensors) == 2
+
+
+def test_tensorflow_names_a_checkpoint_by_a_prefix(tmp_path):
+    (tmp_path / "ckpt-7.index").write_bytes(bytes(500) + bytes.fromhex("57fb808b247547db"))
+    (tmp_path / "ckpt-7.data-00000-of-00001").write_bytes(bytes(8))
+    assert "the prefix of a TensorFlow checkpoint; convert" in refusal(tmp_path / "ckpt-7")
+    assert "does not exist" in refusal(tmp_path / "ckpt-8")
 
 
 def test_config_json_belongs_to_usual_names_only(tmp_path):

@@ -8,6 +8,7 @@ it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,25 @@ class TorchZipCheckpoint(Checkpoint):
         self.metadata = found.metadata
         self.notes = tuple(_notes(pickled, found, self._has_constants()))
 
+    def structure(self) -> object:
+        """The pickled object itself, as `pickles.interpret` gives it."""
+        data = self.members.read(f"{self._root}/data.pkl").tobytes()
+        return interpret(data, CALLS, storage_from_id).root
+
+    def load_range(self, name: str, begin: int, end: int) -> Array:
+        """Elements [begin, end) of a tensor with one axis, as stored.
+
+        Raises:
+            CheckpointError: it has another number of axes, or ends before `end`.
+        """
+        tensor = self.stored[self.info(name).name]
+        if tensor.stride != (1,) or not 0 <= begin <= end <= tensor.size:
+            raise CheckpointError(
+                f"{shown(self.path)}: {printable(name)} has no elements {begin} to {end} in a row"
+            )
+        part = replace(tensor, offset=tensor.offset + begin, shape=(end - begin,))
+        return self._view(part)
+
     def close(self) -> None:
         """Let go of the archive."""
         self._members = None
@@ -156,7 +176,9 @@ class TorchZipCheckpoint(Checkpoint):
         return held
 
     def _load(self, info: TensorInfo) -> Array:
-        tensor = self.stored[info.name]
+        return self._view(self.stored[info.name])
+
+    def _view(self, tensor: StoredTensor) -> Array:
         dtype = dtype_named(tensor.dtype)
         if tensor.size == 0:
             return np.empty(tensor.shape, dtype.storage)

@@ -218,7 +218,7 @@ def _attributes(value: object, kind: str) -> dict[str, object]:
     """The attributes of an instance of one of torch's metadata classes."""
     if not (isinstance(value, Stub) and _class(value) == kind and isinstance(value.state, Items)):
         raise _malformed(f"a {kind} is missing")
-    return {key: item for key, item in value.state.pairs() if isinstance(key, str)}
+    return value.state.named()
 
 
 def _class(value: Stub) -> str:

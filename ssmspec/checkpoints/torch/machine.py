@@ -53,6 +53,10 @@ class Items(list[object]):
         """Keys with their values; a key can occur twice, and then the last one counts."""
         return zip(self[::2], self[1::2], strict=True)
 
+    def named(self) -> dict[str, object]:
+        """Values by those keys that are texts."""
+        return {key: value for key, value in self.pairs() if isinstance(key, str)}
+
 
 @dataclass(slots=True, eq=False)
 class Stub:
