@@ -120,6 +120,13 @@ _RUN = (
     _optimizer("clip", float, "Largest norm of the gradient; no limit by default.", "X"),
     _optimizer("precision", str, "fp32, bf16 or fp16 (fp32).", "TYPE"),
     _optimizer("compile", bool, "Use torch.compile.", None, "--compile/--no-compile"),
+    _optimizer(
+        "recompute",
+        bool,
+        "Make activations again for the gradient, to save memory.",
+        None,
+        "--recompute/--no-recompute",
+    ),
 )
 
 

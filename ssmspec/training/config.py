@@ -151,6 +151,7 @@ class TrainConfig:
         clip: largest gradient norm; None clips nothing.
         precision: type of the activations.
         compile: whether torch.compile is used.
+        recompute: whether blocks make their activations again for the gradient, to save memory.
         spectrum_every: steps from one look at the poles to the next; 0 never looks.
         eval_every: steps from one evaluation to the next; None evaluates after every epoch.
         save_every: steps from one save to the next, besides those at evaluations and at the end;
@@ -180,6 +181,7 @@ class TrainConfig:
     clip: float | None = None
     precision: Precision = Precision.FP32
     compile: bool = False
+    recompute: bool = False
     spectrum_every: int = 100
     eval_every: int | None = None
     save_every: int | None = None

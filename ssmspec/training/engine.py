@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -101,15 +102,51 @@ def seed_step(seed: int, step: int, process: int) -> None:
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Inputs, targets and lengths of a batch where the model is."""
-    lengths = None if batch.lengths is None else _tensor(batch.lengths, device)
-    return _tensor(batch.x, device), _tensor(batch.y, device), lengths
+Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
+"""Inputs, targets and lengths of a batch."""
 
 
-def _tensor(array: Array, device: torch.device) -> Tensor:
+def to_tensors(batch: Batch, device: torch.device) -> Tensors:
+    """A batch on the way to the model: in memory that a GPU copies from while others compute.
+
+    Called where the batch is made, in the loader's thread.
+    """
+    pinned = device.type == "cuda"
+    lengths = None if batch.lengths is None else _tensor(batch.lengths, pinned=pinned)
+    return _tensor(batch.x, pinned=pinned), _tensor(batch.y, pinned=pinned), lengths
+
+
+def _tensor(array: Array, *, pinned: bool) -> Tensor:
     # Torch warns of arrays that cannot be written to; those are copied.
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor
+    return tensor.pin_memory() if pinned else tensor
+
+
+def to_device(tensors: Tensors, device: torch.device) -> Tensors:
+    """The same where the model is; a GPU copies while the program goes on."""
+    x, y, lengths = tensors
+    moved = None if lengths is None else lengths.to(device, non_blocking=True)
+    return x.to(device, non_blocking=True), y.to(device, non_blocking=True), moved
+
+
+class Numbers:
+    """Numbers on their way from the device: asked for now, read when they are needed.
+
+    Args:
+        values: float64, 1-D.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self._values, self._there = values, None
+        if values.is_cuda:
+            self._values = torch.empty_like(values, device="cpu", pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            self._there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._there.record()
+
+    def read(self) -> list[float]:
+        """The numbers, once they are here."""
+        if self._there is not None:
+            self._there.synchronize()
+        numbers: list[float] = self._values.tolist()
+        return numbers

@@ -3,6 +3,10 @@
 What a step does follows from the weights, the optimizer's state, the seed and the number of the
 step; nothing else is carried along. So a run that was stopped, or killed, continues from its last
 save to the very same numbers.
+
+On a GPU nothing in a step waits for the device: its numbers are read once the next one is under
+way (`late`), and before that wherever something is measured or saved. So a step whose numbers are
+no numbers is noticed one step late there, and never gets into a file.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -23,14 +28,14 @@ from torch.optim import Optimizer
 from ssmspec.errors import UsageError
 from ssmspec.training.batches import ahead, share, step_indices, steps_per_epoch
 from ssmspec.training.config import TrainConfig
-from ssmspec.training.engine import seed_step, to_device
+from ssmspec.training.engine import Numbers, Tensors, seed_step, to_device, to_tensors
 from ssmspec.training.interruption import Interruption
 from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.resume_file import Best, Standing, Window
 from ssmspec.training.schedule import Rate
 from ssmspec.training.scoring import Measure, Objective, measure
-from ssmspec.training.tasks.base import Batch, Data, Split
+from ssmspec.training.tasks.base import Data, Split
 
 _SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}
 """What a caught signal adds to a sum over processes, from which either can be told again."""
@@ -43,14 +48,22 @@ class Step:
     Attributes:
         loss: mean over what was asked.
         metric: likewise.
-        norm: of the gradient, before clipping.
+        norm: of the gradient, before clipping; None where nobody asked for it.
         signal: number of a signal that some process caught; 0 for none.
     """
 
     loss: float
     metric: float
-    norm: float
+    norm: float | None
     signal: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a batch: on its way to the device, and how many answers it asks for."""
+
+    tensors: Tensors
+    asked: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +83,7 @@ class Loop:
         standing: where the run stands; the one thing that changes.
         recorder: writes the run's files.
         on_progress: called after every step, in the main process.
+        late: steps that may be under way while their numbers are not read yet.
     """
 
     config: TrainConfig
@@ -84,6 +98,7 @@ class Loop:
     standing: Standing
     recorder: Recorder
     on_progress: OnProgress | None = None
+    late: int = 0
 
     @property
     def epoch_steps(self) -> int:
@@ -107,25 +122,33 @@ class Loop:
         """
         standing, total = self.standing, self.total_steps
         first, started = standing.step, time.monotonic()
+        waiting: deque[Numbers] = deque()
+        stopped = 0
         before = standing.seconds
         with ExitStack() as stack:
             interruption = stack.enter_context(Interruption())
             batches = ahead(self._parts, range(first, total))
             stack.callback(batches.close)
             self._evaluate_if_due()  # where a run was stopped before it got to that
-            for parts in batches:
-                step = self._step(parts, interruption)
-                standing.seconds = before + time.monotonic() - started
-                self._note(step)
-                if not step.signal:
-                    self._evaluate_if_due()
-                self.recorder.look(standing.step)
-                standing.seconds = before + time.monotonic() - started
-                pace = (standing.step - first) / max(standing.seconds - before, 1e-9)
-                self._tell(step, pace)
-                if step.signal:
+            for number, parts in enumerate(batches, first + 1):
+                waiting.append(self._launch(number, parts, interruption))
+                # what looks at the weights must find those of the step that it is about
+                while len(waiting) > (
+                    0 if stopped or self._something_is_due(number) else self.late
+                ):
+                    step = self._settle(waiting.popleft())
+                    stopped = stopped or step.signal
+                    standing.seconds = before + time.monotonic() - started
+                    self._note(step)
+                    if not stopped:
+                        self._evaluate_if_due()
+                    self.recorder.look(standing.step)
+                    standing.seconds = before + time.monotonic() - started
+                    pace = (standing.step - first) / max(standing.seconds - before, 1e-9)
+                    self._tell(step, pace)
+                if stopped:
                     self.recorder.save(standing)
-                    return step.signal
+                    return stopped
                 if self._save_is_due():
                     self.recorder.save(standing)
         self.recorder.save(standing)
@@ -176,66 +199,92 @@ class Loop:
             seconds=self.standing.seconds,
         )
 
-    def _parts(self, step: int) -> list[Batch]:
+    def _parts(self, step: int) -> list[Part]:
         """This process's share of a step's batch, in as many parts as are accumulated."""
         config, accelerator = self.config, self.accelerator
         indices = step_indices(len(self.data.train), config.batch_size, config.seed, step)
         mine = share(indices, accelerator.process_index, accelerator.num_processes)
-        return [
+        batches = (
             self.data.train.batch(share(mine, part, config.accumulate))
             for part in range(config.accumulate)
+        )
+        return [
+            Part(to_tensors(batch, accelerator.device), self.objective.count(batch.y))
+            for batch in batches
         ]
 
-    def _step(self, parts: Sequence[Batch], interruption: Interruption) -> Step:
-        """Forward, backward and, unless something is no number, one step of the optimizer."""
-        accelerator, number = self.accelerator, self.standing.step
-        seed_step(self.config.seed, number, accelerator.process_index)
-        factor = self.rate.factor(number)
+    def _launch(self, number: int, parts: Sequence[Part], interruption: Interruption) -> Numbers:
+        """Forward, backward and one step of the optimizer; without `late`, of finite numbers only.
+
+        Args:
+            number: of the step, from 1.
+            parts: of its batch.
+            interruption: tells of signals.
+        """
+        accelerator = self.accelerator
+        seed_step(self.config.seed, number - 1, accelerator.process_index)
+        factor = self.rate.factor(number - 1)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
-        asked = self._asked(parts)
         self.optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
+        sums = torch.zeros(4, dtype=torch.float64, device=accelerator.device)
         sums[2] = _SIGNALS.get(interruption.caught, 0)
-        for part, batch in self._synchronized_last(parts):
-            with part:
-                x, y, lengths = to_device(batch, accelerator.device)
+        sums[3] = sum(part.asked for part in parts)
+        # Data-parallel gradients are averaged over the processes, each of which has divided by all
+        # that was asked of all of them.
+        scale = accelerator.num_processes / self._add_up(sums[3:].clone())
+        for context, part in self._synchronized_last(parts):
+            with context:
+                x, y, lengths = to_device(part.tensors, accelerator.device)
                 loss, metric = self.objective.score(self.wrapped(x, lengths), y)
-                # Data-parallel gradients are averaged over the processes, each of which has
-                # divided by all that was asked of all of them.
-                accelerator.backward(loss * (accelerator.num_processes / asked))
+                accelerator.backward(loss * scale[0].to(loss.dtype))
                 sums[0] += loss.detach().double()
                 sums[1] += metric.double()
-        clip = math.inf if self.config.clip is None else self.config.clip
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), clip)
-        # One transfer from the device a step: everything that is needed to go on.
-        loss_sum, metric_sum, signals, norm = torch.cat(
-            [self._add_up(sums), norm.detach().double().reshape(1)]
-        ).tolist()
-        step = Step(loss_sum / asked, metric_sum / asked, norm, _signal_in(int(signals)))
-        self._require_finite(step)
+        numbers = Numbers(torch.cat([self._add_up(sums), *self._norm(number)]))
+        if not self.late:
+            self._require_finite(self._step_of(numbers))
         self.optimizer.step()
+        return numbers
+
+    def _norm(self, number: int) -> list[Tensor]:
+        """The norm of the gradient, which is clipped by it; nothing where nobody needs it.
+
+        Without clipping it is taken where a row is written and before anything is saved: a gradient
+        that is no number would show in the loss of the next step only.
+        """
+        clip = self.config.clip
+        if clip is None:
+            if number % self.config.log_every and not self._something_is_due(number):
+                return []
+            clip = math.inf
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), clip)
+        return [norm.detach().double().reshape(1)]
+
+    def _settle(self, numbers: Numbers) -> Step:
+        """Read what a step came to, and count it.
+
+        Raises:
+            DivergedError: it came to no numbers.
+        """
+        step = self._step_of(numbers)
+        self._require_finite(step)
         self.standing.step += 1
         return step
 
-    def _asked(self, parts: Sequence[Batch]) -> int:
-        """Answers that a batch asks for, over all its parts and processes."""
-        asked = sum(self.objective.count(part.y) for part in parts)
-        if self.accelerator.num_processes > 1:
-            counts = torch.tensor([float(asked)], device=self.accelerator.device)
-            asked = int(self._add_up(counts.double()).item())
+    def _step_of(self, numbers: Numbers) -> Step:
+        loss, metric, signals, asked, *norm = numbers.read()
         if not asked:
             raise UsageError(
                 f"the batch of step {self.standing.step + 1:,} asks for nothing; check the targets"
             )
-        return asked
+        return Step(
+            loss / asked, metric / asked, norm[0] if norm else None, _signal_in(int(signals))
+        )
 
-    def _synchronized_last(
-        self, parts: Sequence[Batch]
-    ) -> Iterator[tuple[nullcontext[None], Batch]]:
+    def _synchronized_last(self, parts: Sequence[Part]) -> Iterator[tuple[nullcontext[None], Part]]:
         """Parts, each in a context in which only the last one's gradient goes to all processes."""
-        for batch in parts[:-1]:
-            yield self.accelerator.no_sync(self.wrapped), batch
+        for part in parts[:-1]:
+            yield self.accelerator.no_sync(self.wrapped), part
         yield nullcontext(), parts[-1]
 
     def _require_finite(self, step: Step) -> None:
@@ -244,8 +293,9 @@ class Loop:
             self._diverged("loss", step.loss, number)
         # A gradient that overflows in fp16 is the scaler's business: it skips the step and tries
         # a smaller scale.
-        if not math.isfinite(step.norm) and self.accelerator.scaler is None:
-            self._diverged("norm of the gradient", step.norm, number)
+        norm = step.norm
+        if norm is not None and not math.isfinite(norm) and self.accelerator.scaler is None:
+            self._diverged("norm of the gradient", norm, number)
 
     def _diverged(self, what: str, value: float, number: int) -> NoReturn:
         raise DivergedError(
@@ -261,7 +311,7 @@ class Loop:
         window.steps += 1
         window.loss += step.loss
         window.metric += step.metric
-        if math.isfinite(step.norm):
+        if step.norm is not None and math.isfinite(step.norm):
             window.norms += 1
             window.norm += step.norm
         if standing.step % self.config.log_every:
@@ -280,10 +330,19 @@ class Loop:
         )
         standing.window = Window()
 
+    def _something_is_due(self, number: int) -> bool:
+        """Whether the weights after so many steps are measured, saved or looked at."""
+        config = self.config
+        periods = (self._eval_every, config.save_every, config.spectrum_every)
+        return number == self.total_steps or any(every and number % every == 0 for every in periods)
+
+    @property
+    def _eval_every(self) -> int:
+        return self.config.eval_every or self.epoch_steps
+
     def _evaluate_if_due(self) -> None:
         standing = self.standing
-        every = self.config.eval_every or self.epoch_steps
-        if standing.step % every == 0 and standing.evaluated < standing.step:
+        if standing.step % self._eval_every == 0 and standing.evaluated < standing.step:
             standing.rows.append(self.validate())
             standing.evaluated = standing.step
 

@@ -36,7 +36,8 @@ class Row:
         lr: learning rate of the last step, of everything but the SSM parameters; None but for
             `train`.
         grad_norm: mean norm of the gradient before clipping, over the steps that were applied;
-            None but for `train`, and where fp16 overflowed in every step.
+            without clipping, that of the last step alone. None but for `train`, and where fp16
+            overflowed in every step.
         seconds: of training so far; the one column that differs from run to run.
     """
 

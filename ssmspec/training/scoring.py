@@ -19,8 +19,8 @@ from torch.nn import functional
 from ssmspec.arrays import Array
 from ssmspec.errors import UsageError
 from ssmspec.training.batches import ahead, share
-from ssmspec.training.engine import to_device
-from ssmspec.training.tasks.base import IGNORED, Batch, Split, Target
+from ssmspec.training.engine import Tensors, to_device, to_tensors
+from ssmspec.training.tasks.base import IGNORED, Split, Target
 
 Score: TypeAlias = tuple[Tensor, Tensor]
 """Sum of the loss (differentiable) and sum of the metric, over all that was asked."""
@@ -123,22 +123,27 @@ def measure(
     count = len(split)
     starts = range(0, count, batch_size)
 
-    def load(start: int) -> Batch | None:
+    def load(start: int) -> tuple[Tensors, int] | None:
         mine = share(np.arange(start, min(start + batch_size, count)), process, processes)
-        return split.batch(mine) if mine.size else None
+        if not mine.size:
+            return None
+        batch = split.batch(mine)
+        return to_tensors(batch, device), objective.count(batch.y)
 
-    # Sums of float64: what they come to must not hang on how a split is cut into batches.
-    sums = torch.zeros(3, dtype=torch.float64)
+    # Sums of float64: what they come to must not hang on how a split is cut into batches. They stay
+    # on the device, so that nothing waits for it before the end.
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
     with torch.no_grad():
-        for batch in ahead(load, starts):
-            if batch is None:
+        for loaded in ahead(load, starts):
+            if loaded is None:
                 continue
-            x, y, lengths = to_device(batch, device)
+            x, y, lengths = to_device(loaded[0], device)
             loss, metric = objective.score(forward(x, lengths), y)
-            asked = torch.tensor(objective.count(batch.y), dtype=torch.float64)
-            sums += torch.stack([loss.double().cpu(), metric.double().cpu(), asked])
+            sums[0] += loss.double()
+            sums[1] += metric.double()
+            sums[2] += loaded[1]
     if add_up is not None:
-        sums = add_up(sums.to(device)).cpu()
+        sums = add_up(sums)
     loss_sum, metric_sum, total = sums.tolist()
     if not total:
         raise UsageError("there is nothing to answer in this part of the data; check the targets")

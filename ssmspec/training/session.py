@@ -48,7 +48,7 @@ from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
 from ssmspec.training.tasks.base import Data, Tell, tell_nobody
 
-MAY_CHANGE = ("epochs", "max_steps", "save_every", "data")
+MAY_CHANGE = ("epochs", "max_steps", "save_every", "data", "recompute")
 """Settings that a resumed run may have otherwise: none of them changes what a step does."""
 
 
@@ -224,8 +224,9 @@ def assemble(
     rate: Rate,
 ) -> Loop:
     """Everything that a run needs, at step 0."""
+    model.recompute(config.recompute)
     if config.compile:
-        model.compile()
+        model.compile(mode="reduce-overhead" if accelerator.device.type == "cuda" else "default")
     wrapped = accelerator.prepare_model(model)
     groups = model.parameter_groups(config.lr, config.pole_lr, config.weight_decay, config.decayed)
     rates = [group["lr"] for group in groups]
@@ -254,6 +255,7 @@ def assemble(
         standing=Standing(),
         recorder=recorder,
         on_progress=on_progress,
+        late=int(accelerator.device.type == "cuda"),
     )
 
 

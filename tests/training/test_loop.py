@@ -1,7 +1,9 @@
 """What a step does, against a plain PyTorch loop; and what stops a run."""
 
 import math
+import os
 import resource
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from ssmspec.errors import UsageError
-from ssmspec.training import DivergedError, train
+from ssmspec.training import DivergedError, session, train
 from ssmspec.training.batches import step_indices
 from ssmspec.training.data import load_data
 from ssmspec.training.engine import choose_device, seed_step
@@ -93,6 +95,45 @@ def test_a_run_is_that_of_a_plain_loop(tmp_path, model, settings):
     for name, value in weights.items():
         np.testing.assert_allclose(saved[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
     assert torch.equal(torch.get_rng_state(), before)  # the caller's random numbers are his own
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """As on a GPU: a step's numbers are read when the next one is under way."""
+    monkeypatch.setattr(session, "Loop", lambda **given: Loop(**{**given, "late": 1}))
+
+
+def test_numbers_read_late_are_the_same_numbers(tmp_path, late):
+    del late
+    train(tiny(), tmp_path / "late")
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 8 and saved"):
+        train(tiny(), tmp_path / "stopped", on_progress=interrupted_at(6))
+    train(tiny(), tmp_path / "stopped", resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "Loop", Loop)
+        train(tiny(), tmp_path / "plain")
+    plain = left_in(tmp_path / "plain")
+    assert left_in(tmp_path / "late") == plain
+    assert left_in(tmp_path / "stopped") == plain
+
+
+def test_what_is_noticed_late_is_not_saved(tmp_path, late):
+    del late
+    with pytest.raises(DivergedError, match="the last good checkpoint is") as stop:
+        train(tiny(lr=1e30, clip=None, save_every=1, max_steps=200), tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "resume.pt", weights_only=True)
+    assert state["step"] == stop.value.step - 1
+    assert all(value.isfinite().all() for value in state["model"].values())
+
+
+def interrupted_at(step):
+    """A progress callback that sends Ctrl-C once."""
+
+    def on_progress(progress):
+        if progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_progress
 
 
 def test_accumulated_parts_make_the_same_step(tmp_path):

@@ -63,6 +63,7 @@ EVERYTHING = TrainConfig(
     clip=0.21,
     precision=Precision.BF16,
     compile=True,
+    recompute=True,
     spectrum_every=22,
     eval_every=23,
     save_every=24,

@@ -19,14 +19,15 @@ it is 2 conj(S0) for c, -2 Re(c S1) for the decay and -2 Im(c S1) for omega. The
 again for it rather than kept.
 
 Phases k omega are reduced to [-pi, pi] in float64: at k = 65,536 float32 would be off by 0.01 rad.
-Only tables of O(H M L^(1/4)) numbers are ever in float64. The products must run in true float32;
-where TF32 is allowed for matrix products, the error is 1e-3 rather than 1e-6.
+Only tables of O(H M L^(1/4)) numbers are ever in float64. The products run in true float32 whatever
+a program allows elsewhere: with TF32 the error would be 1e-3 rather than 1e-6 (`product`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,6 +44,40 @@ TABLES = 4
 """Tables of exponentials that are multiplied to make one power."""
 
 
+KEPT_NUMBERS = 2**23
+"""Complex numbers up to which the input's transform is kept for the gradient rather than made
+again: a heuristic. Keeping 64 MB a layer is quick; on long sequences they would be gigabytes."""
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product of two float tensors, in IEEE arithmetic even where TF32 is allowed."""
+    if torch.get_float32_matmul_precision() == "highest":
+        return a @ b
+    true: Tensor = _true_product(a, b)
+    return true
+
+
+@torch.library.custom_op("ssmspec::true_product", mutates_args=())
+def _true_product(a: Tensor, b: Tensor) -> Tensor:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return a @ b
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@_true_product.register_fake
+def _(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """A context without autocast, which the meta device does not know."""
+    known = device.type != "meta"
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+
+
 def vandermonde_kernel(decay: Tensor, omega: Tensor, residues: Tensor, length: int) -> Tensor:
     """The sums 2 Re sum_n c_n exp(k l_n), k = 0 .. length - 1, of H channels at once.
 
@@ -56,7 +91,7 @@ def vandermonde_kernel(decay: Tensor, omega: Tensor, residues: Tensor, length: i
     Returns:
         (S, H, length). In float32 the error is below 1e-6 of the largest |K|.
     """
-    with torch.autocast(residues.device.type, enabled=False):
+    with full_precision(residues.device):
         kernel: Tensor = _Vandermonde.apply(  # type: ignore[no-untyped-call]
             decay.double(), omega.double(), residues, length
         )
@@ -169,14 +204,14 @@ class _Vandermonde(torch.autograd.Function):
         factors = _Factors.of(decay, omega, split, residues.dtype)
         weighted = factors.rows(2.0 * torch.view_as_complex(residues.contiguous()))
         left = _real(weighted.conj_physical_())
-        kernel = torch.bmm(left, _real(factors.columns).transpose(1, 2))
+        kernel = product(left, _real(factors.columns).transpose(1, 2))
         return kernel.view(decay.shape[0], -1, split.lags)[..., :length].transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         decay, omega, residues = ctx.saved_tensors
-        with torch.autocast(gradient.device.type, enabled=False):
+        with full_precision(gradient.device):
             moments = _moments(decay, omega, residues, gradient, any(ctx.needs_input_grad[:2]))
         to_residues, weighted = moments
         if weighted is None:
@@ -199,21 +234,21 @@ def _moments(
     cut = gradient.transpose(0, 1).reshape(channels, kernels * split.rows, split.columns)
     factors = _Factors.of(decay, omega, split, residues.dtype)
     # P, then P exp(q R l) in its place: (H, S, Q, M)
-    products = _complex(torch.bmm(cut, _real(factors.columns)))
+    products = _complex(product(cut, _real(factors.columns)))
     products = products.view(channels, kernels, split.rows, -1)
     products *= _outer(factors.coarse_rows, factors.fine_rows).unsqueeze(1)
     first_lag = split.columns * torch.arange(split.rows, dtype=cut.dtype, device=cut.device)
     weights = torch.stack([torch.ones_like(first_lag), first_lag])
-    sums = _complex(weights @ _real(products))  # (H, S, 2, M)
+    sums = _complex(product(weights, _real(products)))  # (H, S, 2, M)
     plain, by_row = sums.unbind(2)
     to_residues = torch.view_as_real(2.0 * plain.movedim(1, 0).conj().resolve_conj())
     if not of_poles:
         return to_residues, None
     c = torch.view_as_complex(residues.contiguous())
-    turned = _complex(torch.bmm(cut.transpose(1, 2), _real(factors.rows(c))))
+    turned = _complex(product(cut.transpose(1, 2), _real(factors.rows(c))))
     turned *= factors.columns
     lag = torch.arange(split.columns, dtype=cut.dtype, device=cut.device)
-    by_column = _complex(lag @ _real(turned))
+    by_column = _complex(product(lag, _real(turned)))
     return to_residues, by_column + (c * by_row.movedim(1, 0)).sum(0)
 
 
@@ -237,15 +272,13 @@ def convolve(u: Tensor, kernels: Tensor, feedthrough: Tensor) -> Tensor:
         (B, H, L), of the kernels' type.
     """
     taps = kernels.shape[-1]
-    with torch.autocast(u.device.type, enabled=False):
+    with full_precision(u.device):
         size = fast_length(u.shape[-1] + taps)
         circle = torch.nn.functional.pad(kernels[0], (0, size - taps))
         if kernels.shape[0] == 2:
             circle = circle + torch.nn.functional.pad(kernels[1].flip(-1), (size - taps, 0))
         circle = circle + torch.nn.functional.pad(feedthrough.unsqueeze(1), (0, size - 1))
-        convolved: Tensor = _Circular.apply(  # type: ignore[no-untyped-call]
-            u.to(kernels.dtype), circle
-        )
+        convolved: Tensor = _Circular.apply(u, circle)  # type: ignore[no-untyped-call]
     return convolved
 
 
@@ -253,28 +286,32 @@ class _Circular(torch.autograd.Function):
     """Circular convolution of (B, H, L), padded with zeros, and (H, size); the first L samples.
 
     PyTorch's own gradient of a real transform goes through a complex one of the same length; two
-    real transforms do the same in a third of the time.
+    real transforms do the same in a third of the time. For the gradient the input is kept, and its
+    transform, which takes two to four times the memory, only where it is small.
     """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, circle: Tensor) -> Tensor:
         size = circle.shape[-1]
-        of_input, of_kernel = torch.fft.rfft(u, n=size), torch.fft.rfft(circle)
-        ctx.save_for_backward(of_input, of_kernel)
-        ctx.size = size
+        of_input = torch.fft.rfft(u.to(circle.dtype), n=size)
+        of_kernel = torch.fft.rfft(circle)
+        ctx.keeps = of_input.numel() <= KEPT_NUMBERS
+        ctx.save_for_backward(of_input if ctx.keeps else u, of_kernel)
+        ctx.size, ctx.kind = size, u.dtype
         convolved: Tensor = torch.fft.irfft(of_input * of_kernel, n=size)
         return convolved[..., : u.shape[-1]]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        of_input, of_kernel = ctx.saved_tensors
+        kept, of_kernel = ctx.saved_tensors
         length, size = gradient.shape[-1], ctx.size
-        with torch.autocast(gradient.device.type, enabled=False):
+        with full_precision(gradient.device):
+            of_input = kept if ctx.keeps else torch.fft.rfft(kept.to(gradient.dtype), n=size)
             of_gradient = torch.fft.rfft(gradient, n=size)
             to_circle = torch.fft.irfft((of_gradient * of_input.conj()).sum(0), n=size)
             to_input = torch.fft.irfft(of_gradient * of_kernel.conj(), n=size)[..., :length]
-        return to_input, to_circle
+        return to_input.to(ctx.kind), to_circle
 
 
 def fast_length(least: int) -> int:

@@ -32,7 +32,12 @@ from torch import Tensor, nn
 
 from ssmspec.errors import UsageError
 from ssmspec.training.config import Freeze, InputGain
-from ssmspec.training.model.kernel import KernelFunction, convolve, vandermonde_kernel
+from ssmspec.training.model.kernel import (
+    KernelFunction,
+    convolve,
+    full_precision,
+    vandermonde_kernel,
+)
 
 
 class Modes(NamedTuple):
@@ -102,7 +107,7 @@ class DiagonalLayer(nn.Module):
         if kernel_taps is not None and kernel_taps < 1:
             raise UsageError(f"a kernel has at least 1 tap, got {kernel_taps}")
         length = u.shape[-1]
-        with torch.autocast(u.device.type, enabled=False):
+        with full_precision(u.device):
             kernels = self.kernels(
                 length if kernel_taps is None else min(kernel_taps, length), rate
             )

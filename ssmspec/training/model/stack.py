@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ssmspec.errors import UsageError
 from ssmspec.training.config import Decayed, ModelConfig, Norm
@@ -46,11 +47,17 @@ def build_model(config: ModelConfig, data: Data, seed: int) -> SequenceModel:
 
 
 class Block(nn.Module):
-    """Norm, SSM, GELU and a gated linear mix of features, around which the input is added."""
+    """Norm, SSM, GELU and a gated linear mix of features, around which the input is added.
+
+    Attributes:
+        recompute: make what lies between the norm and the sum again for the gradient, rather than
+            keep it. (The norm is left out: it would move its running moments twice.)
+    """
 
     def __init__(self, config: ModelConfig, ssm: DiagonalLayer) -> None:
         super().__init__()
         self.prenorm = config.prenorm
+        self.recompute = False
         self.norm = new_norm(config.norm, config.d_model)
         self.ssm = ssm
         self.mix = nn.Linear(config.d_model, 2 * config.d_model)
@@ -63,11 +70,18 @@ class Block(nn.Module):
         u = self.norm(x, padding) if self.prenorm else x
         if padding is not None:
             u = u.masked_fill(padding.unsqueeze(-1), 0.0)
-        y = self.ssm(u.transpose(1, 2), rate, kernel_taps).transpose(1, 2).contiguous()
-        y = self.dropout(nn.functional.gelu(y))
-        y = self.dropout(nn.functional.glu(self.mix(y), dim=-1))
+        if self.recompute and self.training:
+            y = checkpoint(self._mixed, u, rate, kernel_taps, use_reentrant=False)
+        else:
+            y = self._mixed(u, rate, kernel_taps)
         x = x + y
         return x if self.prenorm else self.norm(x, padding)
+
+    def _mixed(self, u: Tensor, rate: float, kernel_taps: int | None) -> Tensor:
+        y = self.ssm(u.transpose(1, 2), rate, kernel_taps).transpose(1, 2).contiguous()
+        y = self.dropout(nn.functional.gelu(y))
+        mixed: Tensor = self.dropout(nn.functional.glu(self.mix(y), dim=-1))
+        return mixed
 
 
 class SequenceModel(nn.Module):
@@ -124,6 +138,12 @@ class SequenceModel(nn.Module):
             x = self.norm(x, padding)
         answers: Tensor = self.decoder(self._pool(x, lengths, padding) if self.pooled else x)
         return answers
+
+    def recompute(self, on: bool) -> None:
+        """Whether blocks make their activations again for the gradient, rather than keep them."""
+        for block in self.blocks:
+            if isinstance(block, Block):
+                block.recompute = on
 
     def _pool(self, x: Tensor, lengths: Tensor | None, padding: Tensor | None) -> Tensor:
         """(B, L, H) to (B, H)."""
@@ -210,13 +230,26 @@ class BatchNorm(nn.BatchNorm1d):
         flat = x.flatten(0, 1)
         if padding is None or not self.training:
             return super().forward(flat).view_as(x)
+        # Sums over what is there, rather than a selection of it: how much that is, only the device
+        # knows, and nobody waits for it.
         kept = ~padding.reshape(-1, 1)
-        normalized = super().forward(flat[kept[:, 0]])
-        return (
-            torch.zeros_like(flat, dtype=normalized.dtype)
-            .masked_scatter(kept, normalized)
-            .view_as(x)
-        )
+        values = flat.float()
+        count = kept.sum().to(values.dtype)
+        mean = values.masked_fill(~kept, 0.0).sum(0) / count
+        centered = (values - mean).masked_fill(~kept, 0.0)
+        variance = centered.square().sum(0) / count
+        self._follow(mean.detach(), variance.detach() * count / (count - 1.0).clamp(min=1.0))
+        scaled = centered * (torch.rsqrt(variance + self.eps) * self.weight)
+        return torch.where(kept, scaled + self.bias, 0.0).view_as(x)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running moments, as `torch.nn.BatchNorm1d` does."""
+        with torch.no_grad():
+            for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+                if running is not None and self.momentum is not None:
+                    running.lerp_(new, self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
 
 
 def new_norm(kind: Norm, features: int) -> LayerNorm | BatchNorm:
