@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from schemas import SCHEMAS, as_text
+
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 80
 
@@ -29,7 +31,6 @@ from ssmspec.schemes import SCHEMES  # noqa: E402
 from ssmspec.training.settings import preset_names, read_preset  # noqa: E402
 from ssmspec.training.tasks import TASKS  # noqa: E402
 from ssmspec.writers import WRITERS, Page  # noqa: E402
-from ssmspec.writers.schema import SCHEMAS, as_text  # noqa: E402
 
 PAGES = (
     "README.md", "docs/reading.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md",

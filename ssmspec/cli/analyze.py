@@ -96,7 +96,7 @@ def _against(
     checkpoint: Path, reading: Reading, scheme: str, form: str, page: Page, advance: Progress
 ) -> Rendered:
     from ssmspec.analysis.against import against  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers.comparisons import AGAINST_WRITERS  # noqa: PLC0415
+    from ssmspec.writers.against import AGAINST_WRITERS  # noqa: PLC0415
 
     writer = AGAINST_WRITERS.require(form)
     report = against(checkpoint, scheme, reading, progress=advance)
@@ -107,7 +107,7 @@ def _sweep(
     checkpoint: Path, reading: Reading, knob: Knob, form: str, page: Page, advance: Progress
 ) -> Rendered:
     from ssmspec.analysis.sweep import sweep  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers.comparisons import SWEEP_WRITERS  # noqa: PLC0415
+    from ssmspec.writers.sweep import SWEEP_WRITERS  # noqa: PLC0415
 
     writer = SWEEP_WRITERS.require(form)
     report = sweep(checkpoint, knob, reading, progress=advance)

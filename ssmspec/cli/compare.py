@@ -44,7 +44,7 @@ def command(
     It is no gate: the exit code is 0 whatever differs.
     """
     from ssmspec.analysis.comparison import compare  # noqa: PLC0415 - numpy and all, once it is wanted
-    from ssmspec.writers.comparisons import COMPARISON_WRITERS  # noqa: PLC0415
+    from ssmspec.writers.comparison import COMPARISON_WRITERS  # noqa: PLC0415
 
     writer = COMPARISON_WRITERS.require(format)
     with progress_bar("comparing", session) as advance:

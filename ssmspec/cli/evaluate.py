@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +10,6 @@ import typer
 from ssmspec.cli.options import Output, Session, session_options
 from ssmspec.cli.output import deliver, page_for, progress_bar
 from ssmspec.results.evaluation import Part, Which
-
-
-class Format(StrEnum):
-    """How the evaluation is written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @session_options
@@ -74,14 +66,15 @@ def command(
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        Format, typer.Option("--format", "-f", help="How the evaluation is written.")
-    ] = Format.TEXT,
+        str, typer.Option("--format", "-f", help="text, json or markdown.", metavar="FORMAT")
+    ] = "text",
     output: Output = None,
 ) -> None:
     """Test a trained model; also at a lower rate, or with short kernels."""
     from ssmspec.training import evaluate  # noqa: PLC0415 - torch and all, once it is wanted
-    from ssmspec.writers.evaluation import render_json, render_text  # noqa: PLC0415
+    from ssmspec.writers.evaluation import EVALUATION_WRITERS  # noqa: PLC0415
 
+    writer = EVALUATION_WRITERS.require(format)
     with progress_bar("evaluating", session) as advance:
         result = evaluate(
             folder,
@@ -94,5 +87,4 @@ def command(
             data=data,
             progress=advance,
         )
-    render = render_json if format is Format.JSON else render_text
-    deliver(render(result, page_for(output, verbose=False)), output, session, inputs=())
+    deliver(writer.render(result, page_for(output, verbose=False)), output, session, inputs=())

@@ -73,11 +73,9 @@ def _schemes() -> TableRows:
 
 def _formats() -> TableRows:
     from ssmspec.checkpoints import CONTAINERS  # noqa: PLC0415
-    from ssmspec.writers import WRITERS  # noqa: PLC0415
-    from ssmspec.writers.check import CHECK_WRITERS  # noqa: PLC0415
+    from ssmspec.writers import FORMATS  # noqa: PLC0415
 
-    rows = [(w.id, "report", w.title) for w in WRITERS.values()]
-    rows += [(w.id, "check", w.title) for w in CHECK_WRITERS.values()]
+    rows = [(w.id, made, w.title) for made, table in FORMATS.items() for w in table().values()]
     rows += [
         (c.id, "checkpoint", f"{c.title} ({', '.join(c.suffixes)})") for c in CONTAINERS.values()
     ]

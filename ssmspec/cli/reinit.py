@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +14,6 @@ from ssmspec.cli.streams import put
 from ssmspec.reading import Reading
 
 SCHEME_PANEL = "Setting the scheme"
-
-
-class Format(StrEnum):
-    """How the plan is printed."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 def _knob(flag: str, text: str, metavar: str = "X") -> typer.models.OptionInfo:
@@ -76,8 +68,8 @@ def command(
         bool, typer.Option("--dry-run", help="Print the plan and write nothing.")
     ] = False,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        Format, typer.Option("--format", "-f", help="How the plan is printed.")
-    ] = Format.TEXT,
+        str, typer.Option("--format", "-f", help="text, json or markdown.", metavar="FORMAT")
+    ] = "text",
     xi_min: Annotated[float | None, _knob("--xi-min", "Smallest damping of dfout.")] = None,
     xi_max: Annotated[float | None, _knob("--xi-max", "Largest damping of dfout.")] = None,
     dt_min: Annotated[float | None, _knob("--dt-min", "Draw step sizes from here.")] = None,
@@ -93,8 +85,9 @@ def command(
     """Write the poles of an initialization scheme into a checkpoint of your own."""
     from ssmspec.reinitialization import reinit  # noqa: PLC0415 - numpy and all, once it is wanted
     from ssmspec.schemes import SchemeOptions  # noqa: PLC0415
-    from ssmspec.writers.reinit import render_json, render_text  # noqa: PLC0415
+    from ssmspec.writers.reinit import REINIT_WRITERS  # noqa: PLC0415
 
+    writer = REINIT_WRITERS.require(format)
     options = SchemeOptions(
         xi_min=xi_min,
         xi_max=xi_max,
@@ -121,5 +114,4 @@ def command(
             force=session.force,
             progress=advance,
         )
-    render = render_json if format is Format.JSON else render_text
-    put(render(result, page_for(None, verbose=False)))
+    put(writer.render(result, page_for(None, verbose=False)))

@@ -1,118 +1,104 @@
-"""A comparison of two models for a person at a terminal; plain and complete in a pipe."""
+"""A comparison of two models: its sentences, its document, and its rows as tidy CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-from rich.text import Text
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable, Outcome
-from ssmspec.results.comparison import Comparison, LayerPair, PolesMoved, Side, SideKind
+from ssmspec.registry import Registry
+from ssmspec.results.comparison import (
+    Change,
+    Comparison,
+    LayerPair,
+    OutcomePair,
+    PolesMoved,
+    Side,
+    SideKind,
+    TensorComparison,
+    TensorDifference,
+)
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.comparison_words import (
-    count,
-    grouped,
-    layers_sentence,
-    poles_sentence,
-    tensors_sentence,
-    warning,
-    what_changed,
-)
-from ssmspec.writers.parts import terminal
-from ssmspec.writers.parts.numbers import (
-    HEADLINE,
-    byte_size,
-    compact,
-    fixed,
-    percent,
-    samples,
-    shown,
-    signed,
-    significant,
-    unit_label,
-)
-from ssmspec.writers.parts.terminal import (
-    Column,
-    hanging,
-    short_names,
-    skipped_lines,
-    some,
-    titled,
-    to_text,
-)
+from ssmspec.writers.parts import document as doc
+from ssmspec.writers.parts import numbers as num
+from ssmspec.writers.parts.terminal import Column, Name
+from ssmspec.writers.parts.tidy import MODEL, Row, inert
 
 LAYERS_SHOWN = 16
 GROUPS_SHOWN = 12
 """Lines a terminal is given of a longer table, those that moved most, unless --verbose."""
 
+NAMES_SHOWN = 3
+"""Leaf names a sentence lists before it counts the rest."""
+
 _PAIRED: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
-    ("tau", "time_constant_median", samples, 1),
-    ("cover", "coverage", fixed, 2),
-    ("flat", "spectral_flatness", fixed, 2),
-    ("aliased", "aliased_fraction", percent, 3),
-    ("entangled", "entanglement", fixed, 4),
-    ("dt", "step_size_median", significant, 6),
-    ("memory/L", "memory_ratio", compact, 7),
-    ("drift", "init_drift", compact, 8),
+    ("tau", "time_constant_median", num.samples, 1),
+    ("cover", "coverage", num.fixed, 2),
+    ("flat", "spectral_flatness", num.fixed, 2),
+    ("aliased", "aliased_fraction", num.percent, 3),
+    ("entangled", "entanglement", num.fixed, 4),
+    ("dt", "step_size_median", num.significant, 6),
+    ("memory/L", "memory_ratio", num.compact, 7),
+    ("drift", "init_drift", num.compact, 8),
 )
 
-
-def render(comparison: Comparison, page: Page) -> str:
-    """The whole comparison as text."""
-    return to_text(_lines(comparison, page), page)
+_NUMBER = re.compile(r"(?<![^./])\d+(?![^./])")
+"""A component of a name that is a number."""
 
 
-def _lines(comparison: Comparison, page: Page) -> Iterator[Text]:
+def build(comparison: Comparison, page: Page) -> doc.Document:
+    """The whole comparison as a document."""
+    title = (Name(comparison.a.path), " (A) and ", Name(comparison.b.path), " (B)")
+    return doc.Document(title, tuple(_parts(comparison, page)))
+
+
+def _parts(comparison: Comparison, page: Page) -> Iterator[doc.Part]:
     for label, side in (("A", comparison.a), ("B", comparison.b)):
-        yield from hanging(Text(f"{label}  ", style="bold"), Text(_side(side)), page)
+        yield doc.Line((f"{label}: ", *_side(side)))
     sentences = [layers_sentence(comparison), poles_sentence(comparison)]
-    yield Text("; ".join(sentence for sentence in sentences if sentence))
+    yield doc.Line("; ".join(filter(None, sentences)))
     if comparison.layers:
-        yield from _layer_table(comparison.layers, page)
-        yield from _model_table(comparison, page)
-    yield from _tensors(comparison, page)
-    if page.verbose:
-        yield from _every_metric(comparison.layers, page)
+        yield _layers(comparison.layers, page)
+    pairs = {
+        key: pair
+        for key, pair in comparison.model.items()
+        if (key in num.HEADLINE or page.verbose) and not _empty(pair)
+    }
+    if len(comparison.layers) > 1 and pairs:
+        columns = zip(*map(_cells, pairs.values()), strict=True)
+        yield doc.metric_grid("whole model", pairs, dict(zip(_HEADER, columns, strict=True)))
+    yield from _tensors(comparison.tensors, page)
     for names, label in ((comparison.only_a, "A"), (comparison.only_b, "B")):
-        if names:
-            yield from titled(f"only {label}", [some(list(map(printable, names)), page)], page)
-    yield from titled("assumed", comparison.assumptions, page)
-    yield from skipped_lines((*comparison.a.skipped, *comparison.b.skipped), page)
+        yield doc.Listed(f"only {label}", [doc.joined(names, page)] if names else [])
+    skipped = (*comparison.a.skipped, *comparison.b.skipped)
+    yield from doc.footing(comparison.assumptions, skipped, page)
+    if page.verbose:
+        for pair in comparison.layers:
+            rows = {k: (_cells(m), num.why_missing(_sides(m))) for k, m in pair.metrics.items()}
+            yield from doc.metric_parts(Name(pair.a.name), _HEADER, rows)
+            yield doc.Line(_poles(pair))
 
 
-def _side(side: Side) -> str:
+def _side(side: Side) -> tuple[str, ...]:
     source = side.checkpoint
-    kind = source.container
+    counts = f"{num.count(source.tensors, 'tensor')}, {num.count(side.layers, 'layer')} measured"
     if side.kind is SideKind.REPORT:
-        kind = f"saved report of {printable(source.path)}"
-    elif source.size is not None:
-        kind += f", {byte_size(source.size)}"
-    counts = f"{count(source.tensors, 'tensor')}, {count(side.layers, 'layer')} measured"
-    return f"{printable(side.path)}   {kind}, {counts}"
+        return "saved report of ", Name(source.path), f", {counts}"
+    size = "" if source.size is None else f", {num.byte_size(source.size)}"
+    return (f"{source.container}{size}, {counts}",)
 
 
-def _layer_table(pairs: Sequence[LayerPair], page: Page) -> Iterator[Text]:
-    names = [pair.a.name for pair in pairs]
-    labels, pattern = short_names(names) if page.width is not None else (names, "")
-    rows = [(printable(label), pair) for label, pair in zip(labels, pairs, strict=True)]
-    hidden = 0
+def _layers(pairs: Sequence[LayerPair], page: Page) -> doc.Grid:
+    labels, notes = doc.labelled([pair.a.name for pair in pairs], page)
+    rows = list(zip(labels, pairs, strict=True))
+    if any(isinstance(pair.poles, PolesMoved) for pair in pairs):
+        moved = "moved: rms and largest distance of the poles in half-widths of A"
+        notes = (moved, *notes)
     if page.width is not None and not page.verbose and len(rows) > LAYERS_SHOWN:
-        farthest = sorted(rows, key=lambda row: _distance(row[1]), reverse=True)[:LAYERS_SHOWN]
-        chosen = {id(pair) for _, pair in farthest}
-        hidden = len(rows) - LAYERS_SHOWN
-        rows = [row for row in rows if id(row[1]) in chosen]
-    yield Text()
-    yield from terminal.lines(_columns(rows), page.width)
-    if any(isinstance(pair.poles, PolesMoved) for _, pair in rows):
-        yield Text("moved: rms and largest distance of the poles in half-widths of A", style="dim")
-    if pattern:
-        yield Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim")
-    if hidden:
-        yield Text(f"{hidden} layers whose poles moved less (--verbose)", style="dim")
-
-
-def _columns(rows: Sequence[tuple[str, LayerPair]]) -> list[Column]:
+        order = sorted(range(len(rows)), key=lambda i: _distance(pairs[i]), reverse=True)
+        notes += (f"{len(rows) - LAYERS_SHOWN} layers whose poles moved less (--verbose)",)
+        rows = [rows[i] for i in sorted(order[:LAYERS_SHOWN])]
     columns = [
         Column("layer", [label for label, _ in rows], right=False, style="bold"),
         Column("moved", [_moved(pair, lambda poles: poles.rms) for _, pair in rows], rank=1),
@@ -121,13 +107,13 @@ def _columns(rows: Sequence[tuple[str, LayerPair]]) -> list[Column]:
     for header, metric, form, rank in _PAIRED:
         cells = [_change(pair, metric, form) for _, pair in rows]
         columns.append(Column(header, cells, rank=rank, right=False))
-    return columns
+    return doc.Grid(columns, notes)
 
 
 def _moved(pair: LayerPair, figure: Callable[[PolesMoved], float]) -> str:
     if isinstance(pair.poles, NotApplicable):
-        return "-"
-    return "0" if pair.poles.moved == 0 else compact(figure(pair.poles))
+        return num.NOT_APPLICABLE
+    return "0" if pair.poles.moved == 0 else num.compact(figure(pair.poles))
 
 
 def _change(pair: LayerPair, metric: str, form: Callable[[float | None], str]) -> str:
@@ -140,85 +126,226 @@ def _distance(pair: LayerPair) -> float:
     return pair.poles.rms if isinstance(pair.poles, PolesMoved) else float("inf")
 
 
-def _model_table(comparison: Comparison, page: Page) -> Iterator[Text]:
-    present = [key for key in HEADLINE if key in comparison.model and _has_number(comparison, key)]
-    if len(comparison.layers) < 2 or not present:
-        return
-    pairs = [comparison.model[key] for key in present]
-    yield Text()
-    yield from terminal.lines(
-        [
-            Column("whole model", present, right=False, style="bold"),
-            Column("A", [shown(pair.a) for pair in pairs]),
-            Column("B", [shown(pair.b) for pair in pairs]),
-            Column("B - A", [signed(pair.b, pair.a) for pair in pairs]),
-            Column("unit", [unit_label(pair.unit) for pair in pairs], rank=1, right=False),
-        ],
-        page.width,
+def _poles(pair: LayerPair) -> str:
+    poles = pair.poles
+    if isinstance(poles, NotApplicable):
+        return f"poles not compared: {poles.reason}"
+    return (
+        f"{poles.moved} of {poles.modes} poles moved: {poles.rms:.6g} half-widths rms, "
+        f"{poles.largest:.6g} at most"
     )
 
 
-def _has_number(comparison: Comparison, key: str) -> bool:
-    pair = comparison.model[key]
-    return any(not isinstance(outcome, NotApplicable) for outcome in (pair.a, pair.b))
+_HEADER = ("A", "B", "B - A", "unit")
 
 
-def _tensors(comparison: Comparison, page: Page) -> Iterator[Text]:
-    tensors = comparison.tensors
+def _cells(pair: OutcomePair) -> tuple[str, ...]:
+    difference = num.signed(pair.b, pair.a)
+    return num.shown(pair.a), num.shown(pair.b), difference, num.unit_label(pair.unit)
+
+
+def _sides(pair: OutcomePair) -> Mapping[str, Outcome]:
+    return {"A": pair.a, "B": pair.b}
+
+
+def _empty(pair: OutcomePair) -> bool:
+    return all(isinstance(outcome, NotApplicable) for outcome in (pair.a, pair.b))
+
+
+def _tensors(tensors: TensorComparison | NotApplicable, page: Page) -> Iterator[doc.Part]:
     if isinstance(tensors, NotApplicable):
-        yield from titled("tensors", [f"not compared: {tensors.reason}"], page)
+        yield doc.Listed("tensors", [f"not compared: {tensors.reason}"])
         return
-    yield Text()
-    caution = warning(tensors)
-    style = "yellow" if caution else ""
-    for i, sentence in enumerate(filter(None, (tensors_sentence(tensors), caution))):
-        label = "tensors  " if i == 0 else " " * 9
-        yield from hanging(Text(label, style="dim"), Text(f"{sentence}.", style=style), page)
+    items: list[doc.Words] = [f"{tensors_sentence(tensors)}."]
     groups = list(grouped(tensors.differences))
-    whole = page.width is None or page.verbose
-    for pattern, change, members in groups if whole else groups[:GROUPS_SHOWN]:
+    most = len(groups) if page.width is None or page.verbose else GROUPS_SHOWN
+    for pattern, change, members in groups[:most]:
         many = f" ({len(members)} tensors)" if len(members) > 1 else ""
         ours = ", state-space" if any(member.layer is not None for member in members) else ""
-        body = f"{pattern}{many}: {change.value}{ours}, {what_changed(members)}"
-        yield from hanging(Text(" " * 9), Text(body), page)
-    if not whole and len(groups) > GROUPS_SHOWN:
-        yield Text(f"{' ' * 9}and {len(groups) - GROUPS_SHOWN} more (--verbose)", style="dim")
+        items.append((Name(pattern), f"{many}: {change.value}{ours}, {what_changed(members)}"))
+    if len(groups) > most:
+        items.append(f"and {len(groups) - most} more (--verbose)")
+    yield doc.Listed("tensors", items)
+    if caution := warning(tensors):
+        yield doc.Line(f"{caution}.", style="yellow")
 
 
-def _every_metric(pairs: Sequence[LayerPair], page: Page) -> Iterator[Text]:
-    for pair in pairs:
-        yield Text()
-        yield Text(printable(pair.a.name), style="bold")
-        if isinstance(pair.poles, PolesMoved):
-            p = pair.poles
-            yield Text(
-                f"  {p.moved} of {p.modes} poles moved: {p.rms:.6g} half-widths rms, "
-                f"{p.largest:.6g} at most"
-            )
-        else:
-            yield Text(f"  poles not compared: {pair.poles.reason}", style="dim")
-        for key, item in pair.metrics.items():
-            if isinstance(item.a, NotApplicable) and isinstance(item.b, NotApplicable):
-                why = Text(_reasons(item.a, item.b), style="dim")
-                yield from hanging(Text(f"  {key:<24} "), why, page)
-                continue
-            difference = signed(item.b, item.a)
-            line = f"  {key:<24} {shown(item.a):>10} {shown(item.b):>10} {difference:>10}"
-            yield Text.assemble(
-                f"{line} {unit_label(item.unit)} ", (_reasons(item.a, item.b), "dim")
-            )
+def poles_sentence(comparison: Comparison) -> str:
+    """How far poles moved, over all layers that could be compared."""
+    moved = [pair.poles for pair in comparison.layers if isinstance(pair.poles, PolesMoved)]
+    if not moved:
+        reasons = [p.poles.reason for p in comparison.layers if isinstance(p.poles, NotApplicable)]
+        return f"poles cannot be compared: {reasons[0]}" if reasons else ""
+    if not any(poles.moved for poles in moved):
+        return "no pole moved"
+    farthest = max(poles.rms for poles in moved)
+    layers = sum(poles.moved > 0 for poles in moved)
+    return (
+        f"poles moved in {layers} of {len(comparison.layers)} layers, "
+        f"up to {num.compact(farthest)} half-widths rms"
+    )
 
 
-def _reasons(a: Outcome, b: Outcome) -> str:
-    """Why a side has no number, each reason once."""
-    reasons = {
-        side: outcome.reason
-        for side, outcome in (("A", a), ("B", b))
-        if isinstance(outcome, NotApplicable)
-    }
-    if len(reasons) == 2 and reasons["A"] == reasons["B"]:
-        return f"not applicable: {reasons['A']}"
-    return "; ".join(f"{side} not applicable: {reason}" for side, reason in reasons.items())
+def layers_sentence(comparison: Comparison) -> str:
+    """How many layers were matched, and whether one side has more."""
+    parts = [f"{num.count(len(comparison.layers), 'layer')} in both"]
+    for names, side in ((comparison.only_a, "A"), (comparison.only_b, "B")):
+        if names:
+            parts.append(f"{len(names)} only in {side}")
+    return ", ".join(parts)
 
 
-WRITER = Writer("text", "for a person: plain in a pipe, styled in a terminal", render)
+def tensors_sentence(tensors: TensorComparison) -> str:
+    """`46 of 48 tensors are identical; only these differ: dt_bias in 2 layers (...)`."""
+    if not tensors.differences:
+        return f"all {tensors.matched} tensors are identical"
+    head = f"{tensors.identical} of {tensors.matched} tensors are identical"
+    changed = tensors.changed
+    if not changed:
+        return head
+    if tensors.only_state_space_changed:
+        return f"{head}; only state-space parameters changed: {changed_leaves(changed)}"
+    ours = [difference for difference in changed if difference.layer is not None]
+    if not ours:
+        return f"{head}; no state-space parameter changed"
+    return f"{head}; of the state-space parameters these changed: {changed_leaves(ours)}"
+
+
+def warning(tensors: TensorComparison) -> str | None:
+    """What it means that only state-space parameters changed; None where others did too."""
+    if not tensors.only_state_space_changed:
+        return None
+    return (
+        "Training changes the other parameters as well. Unless those were frozen, something else "
+        "set these: look for an initializer that runs when the model is built or loaded"
+    )
+
+
+def changed_leaves(differences: Sequence[TensorDifference]) -> str:
+    """`dt_bias in 24 layers, A_log in 1 layer`."""
+    layers: dict[str, set[str | None]] = {}
+    for difference in differences:
+        layers.setdefault(_leaf(difference), set()).add(difference.layer)
+    parts = [
+        f"{printable(leaf)} in {num.count(len(found), 'layer')}" for leaf, found in layers.items()
+    ]
+    if len(parts) > NAMES_SHOWN:
+        parts = [*parts[:NAMES_SHOWN], f"and {len(parts) - NAMES_SHOWN} more"]
+    return ", ".join(parts)
+
+
+def grouped(
+    differences: Sequence[TensorDifference],
+) -> Iterator[tuple[str, Change, list[TensorDifference]]]:
+    """Differences of one kind in tensors whose names differ by a number only: `layers.*.bias`."""
+    groups: dict[tuple[str, Change], list[TensorDifference]] = {}
+    for difference in differences:
+        pattern = _NUMBER.sub("*", printable(difference.name))
+        groups.setdefault((pattern, difference.change), []).append(difference)
+    for (pattern, change), members in groups.items():
+        yield (pattern if len(members) > 1 else printable(members[0].name)), change, members
+
+
+def what_changed(members: Sequence[TensorDifference]) -> str:
+    """The largest change of values, or the change of shape or dtype, of tensors of one group."""
+    storage = list(dict.fromkeys(_storage(member) for member in members))
+    shown = storage[0] + (" and others" if len(storage) > 1 else "")
+    values = _largest(members) if members[0].change in (Change.VALUES, Change.DTYPE) else ""
+    return "; ".join(text for text in (shown, values) if text)
+
+
+def _storage(difference: TensorDifference) -> str:
+    """How a tensor is stored, as far as its change is one of storage."""
+    a, b = difference.a, difference.b
+    if a is None or b is None:
+        stored = a or b
+        return f"{stored.dtype} {_shape(stored.shape)}" if stored else ""
+    if difference.change is Change.SHAPE:
+        return f"{_shape(a.shape)} to {_shape(b.shape)}"
+    if difference.change is Change.UNREAD:
+        return f"{a.dtype} and {b.dtype} cannot both be decoded"
+    return f"{a.dtype} to {b.dtype}" if difference.change is Change.DTYPE else ""
+
+
+def _largest(members: Sequence[TensorDifference]) -> str:
+    values = [m.values for m in members if m.values and m.values.elements]
+    if not values:
+        return "values are the same"
+    known = [v.largest for v in values if v.largest is not None]
+    if not known:
+        return "values are NaN or infinite on one side"
+    ratios = [v.relative for v in values if v.relative is not None]
+    relative = f" ({max(ratios):.2g} times the tensor's rms)" if ratios else ""
+    return f"by up to {max(known):.2g}{relative}"
+
+
+def _leaf(difference: TensorDifference) -> str:
+    return difference.name.replace("/", ".").rpartition(".")[2]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+HEADER = ("subject", "name_a", "name_b", "quantity", "a", "b", "difference", "unit", "note")
+"""`subject` is layer, model or tensor. Rows of tensors are about those that differ."""
+
+
+def rows(comparison: Comparison) -> Iterator[Row]:
+    """Rows of `HEADER`."""
+    for pair in comparison.layers:
+        names = (inert(pair.a.name), inert(pair.b.name))
+        yield from _metric_rows("layer", names, pair.metrics)
+        yield from _poles_rows(names, pair.poles)
+    for name in comparison.only_a:
+        yield ("layer", inert(name), "", "presence", "present", "absent", None, "", "")
+    for name in comparison.only_b:
+        yield ("layer", "", inert(name), "presence", "absent", "present", None, "", "")
+    yield from _metric_rows("model", (MODEL, MODEL), comparison.model)
+    if not isinstance(comparison.tensors, NotApplicable):
+        yield from map(_tensor_row, comparison.tensors.differences)
+
+
+def _metric_rows(
+    subject: str, names: tuple[str, str], metrics: Mapping[str, OutcomePair]
+) -> Iterator[Row]:
+    for key, item in metrics.items():
+        reasons = [
+            f"{side} not applicable: {outcome.reason}"
+            for side, outcome in (("a", item.a), ("b", item.b))
+            if isinstance(outcome, NotApplicable)
+        ]
+        cells = (num.tidy(item.a), num.tidy(item.b), item.difference, item.unit)
+        yield (subject, *names, key, *cells, "; ".join(reasons))
+
+
+def _poles_rows(names: tuple[str, str], poles: PolesMoved | NotApplicable) -> Iterator[Row]:
+    if isinstance(poles, NotApplicable):
+        note = f"not applicable: {poles.reason}"
+        yield ("layer", *names, "poles_moved_rms", None, None, None, "half-widths", note)
+        return
+    for quantity, figure, unit in (
+        ("poles_moved_rms", poles.rms, "half-widths"),
+        ("poles_moved_largest", poles.largest, "half-widths"),
+        ("poles_moved_share", poles.moved / poles.modes, "fraction"),
+    ):
+        yield ("layer", *names, quantity, None, None, figure, unit, "")
+
+
+def _tensor_row(item: TensorDifference) -> Row:
+    names = (inert(item.a.name) if item.a else "", inert(item.b.name) if item.b else "")
+    stored = [
+        f"{side.dtype} {'x'.join(map(str, side.shape)) or 'scalar'}" if side else "absent"
+        for side in (item.a, item.b)
+    ]
+    note = f"{item.role} of {item.layer}" if item.layer is not None else ""
+    largest = item.values.largest if item.values else None
+    return ("tensor", *names, item.change.value, *stored, largest, "", note)
+
+
+COMPARISON_WRITERS: Registry[Writer[Comparison]] = Registry(
+    "format",
+    "ssmspec.comparison_writers",
+    doc.formats(build, ("one row for every metric of every layer, and every tensor", HEADER, rows)),
+    key=lambda writer: writer.id,
+)

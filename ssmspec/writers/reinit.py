@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-
-from rich.text import Text
 
 from ssmspec.choices import CPolicy
 from ssmspec.naming import printable
-from ssmspec.outcome import Measured, Outcome
+from ssmspec.registry import Registry
 from ssmspec.results.reinit import LayerChange, Reinitialization, StepSizes
-from ssmspec.writers.base import Page
-from ssmspec.writers.parts import terminal
-from ssmspec.writers.parts.numbers import NOT_APPLICABLE, fixed, percent, samples, significant
-from ssmspec.writers.parts.terminal import (
-    Column,
-    hanging,
-    short_names,
-    skipped_lines,
-    some,
-    titled,
-    to_text,
-)
+from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.parts import document as doc
+from ssmspec.writers.parts import numbers as num
+from ssmspec.writers.parts.terminal import Column, Name
 
 Shown = Callable[[float | None], str]
 
 _OSCILLATING: tuple[tuple[str, str, Shown, int], ...] = (
-    ("aliased", "aliased_fraction", percent, 1),
-    ("cover", "coverage", fixed, 1),
-    ("flat", "spectral_flatness", fixed, 1),
-    ("entangled", "entanglement", fixed, 2),
-    ("W1", "frequency_w1", fixed, 5),
-    ("tau", "time_constant_median", samples, 3),
+    ("aliased", "aliased_fraction", num.percent, 1),
+    ("cover", "coverage", num.fixed, 1),
+    ("flat", "spectral_flatness", num.fixed, 1),
+    ("entangled", "entanglement", num.fixed, 2),
+    ("W1", "frequency_w1", num.fixed, 5),
+    ("tau", "time_constant_median", num.samples, 3),
 )
 _DECAYING: tuple[tuple[str, str, Shown, int], ...] = (
-    ("tau 5 %", "time_constant_p05", samples, 2),
-    ("median", "time_constant_median", samples, 1),
-    ("95 %", "time_constant_p95", samples, 1),
-    ("max |z|", "max_radius", lambda value: significant(value, 6), 3),
+    ("tau 5 %", "time_constant_p05", num.samples, 2),
+    ("median", "time_constant_median", num.samples, 1),
+    ("95 %", "time_constant_p95", num.samples, 1),
+    ("max |z|", "max_radius", num.near_one, 3),
 )
 
 _STEP_SIZES = {
@@ -49,57 +38,31 @@ _STEP_SIZES = {
 }
 
 
-def render_text(result: Reinitialization, page: Page) -> str:
-    """The plan, or what was done, as text; ANSI styles only where the page has color."""
-    return to_text(_lines(result, page), page)
-
-
-def render_json(result: Reinitialization, page: Page) -> str:
-    """`Reinitialization.to_dict()`; a NaN or an infinity is an error here."""
-    del page  # JSON has no width, color or verbosity: it is always complete
-    return json.dumps(result.to_dict(), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
-
-
-def _lines(result: Reinitialization, page: Page) -> Iterator[Text]:
-    yield from _heading(result)
-    for oscillates in (True, False):
-        layers = [layer for layer in result.layers if layer.oscillates is oscillates]
-        if layers:
-            yield Text()
-            yield from _table(layers, result, page)
-    yield Text()
-    for sentence in _sentences(result, page):
-        yield from hanging(Text("- ", style="dim"), Text(sentence), page)
-    for warning in result.warnings:
-        yield from hanging(Text("warning ", style="yellow"), Text(warning), page)
-    yield from titled("assumed", result.assumptions, page)
-    yield from skipped_lines(result.skipped, page)
-    yield Text()
-    yield _outcome(result)
-
-
-def _heading(result: Reinitialization) -> Iterator[Text]:
+def build(result: Reinitialization, page: Page) -> doc.Document:
+    """The plan, or what was done, as a document."""
     length = "" if result.sequence_length is None else f", L = {result.sequence_length}"
-    yield Text.assemble(
-        (printable(result.path), "bold"),
-        f"   {result.scheme_title} ({result.scheme}), seed {result.seed}{length}",
-    )
-    count = len(result.layers)
-    layers = "1 layer gets new poles" if count == 1 else f"{count} layers get new poles"
-    yield Text(f"{layers}; {result.copied} tensors are copied as they are")
+    about = f"   {result.scheme_title} ({result.scheme}), seed {result.seed}{length}"
+    return doc.Document((Name(result.path), about), tuple(_parts(result, page)))
 
 
-def _outcome(result: Reinitialization) -> Text:
+def _parts(result: Reinitialization, page: Page) -> Iterator[doc.Part]:
+    layers = f"{num.count(len(result.layers), 'layer')} get{'s' * (len(result.layers) == 1)}"
+    yield doc.Line(f"{layers} new poles; {result.copied} tensors are copied as they are")
+    for oscillates in (True, False):
+        kind = [layer for layer in result.layers if layer.oscillates is oscillates]
+        if kind:
+            yield _table(kind, result.c, page)
+    yield doc.Listed("changes", [*_changed(result.layers, page), *_sentences(result)])
+    yield doc.Listed("warning", result.warnings)
+    yield from doc.footing(result.assumptions, result.skipped, page)
     if result.written:
-        return Text(f"written to {printable(str(result.output))}", style="green")
-    return Text("nothing was written (dry run)", style="dim")
+        yield doc.Line(("written to ", Name(str(result.output))), style="green")
+    else:
+        yield doc.Line("nothing was written (dry run)", style="dim")
 
 
-def _table(layers: Sequence[LayerChange], result: Reinitialization, page: Page) -> list[Text]:
-    names = [layer.name for layer in layers]
-    labels, pattern = [printable(name) for name in names], ""
-    if page.width is not None:
-        labels, pattern = short_names(names)
+def _table(layers: Sequence[LayerChange], c: CPolicy, page: Page) -> doc.Grid:
+    labels, notes = doc.labelled([layer.name for layer in layers], page)
     columns = [
         Column("layer", labels, right=False, style="bold"),
         Column("poles", [f"{layer.channels} x {layer.modes}" for layer in layers], rank=4),
@@ -107,39 +70,42 @@ def _table(layers: Sequence[LayerChange], result: Reinitialization, page: Page) 
     for header, metric, shown, rank in _OSCILLATING if layers[0].oscillates else _DECAYING:
         cells = [_change(layer, metric, shown) for layer in layers]
         columns.append(Column(header, cells, rank=rank))
-    if result.c is CPolicy.FIT:
-        kept = [percent(layer.kernel.kept) if layer.kernel else "-" for layer in layers]
+    if c is CPolicy.FIT:
+        kept = [num.percent(layer.kernel.kept if layer.kernel else None) for layer in layers]
         columns.append(Column("energy kept", kept, rank=1))
-    if any(layer.xi for layer in layers):
-        columns.append(Column("xi", [_xi(layer) for layer in layers], rank=3))
-    lines = terminal.lines(columns, page.width)
-    if pattern:
-        lines.append(Text(f"layers are {pattern.replace('{}', '<layer>')}", style="dim"))
-    return lines
+    columns.append(Column("xi", [_xi(layer) for layer in layers], rank=3))
+    return doc.Grid(columns, notes)
 
 
 def _change(layer: LayerChange, metric: str, shown: Shown) -> str:
-    before, after = _number(layer.before[metric]), _number(layer.after[metric])
+    before, after = num.numeric(layer.before[metric]), num.numeric(layer.after[metric])
     if before is None and after is None:
-        return NOT_APPLICABLE
+        return num.NOT_APPLICABLE
     return f"{shown(before)} -> {shown(after)}"
 
 
-def _number(outcome: Outcome) -> float | None:
-    is_number = isinstance(outcome, Measured) and not isinstance(outcome.value, str)
-    return outcome.value if is_number else None  # type: ignore[union-attr, return-value]
-
-
 def _xi(layer: LayerChange) -> str:
-    if layer.xi is None:
-        return NOT_APPLICABLE
-    return f"{significant(layer.xi.lowest)}-{significant(layer.xi.highest)}"
+    return num.span(layer.xi.lowest, layer.xi.highest) if layer.xi else num.NOT_APPLICABLE
 
 
-def _sentences(result: Reinitialization, page: Page) -> Iterator[str]:
-    for tensors, layers in _by_leaves(result.layers).items():
-        where = "every layer" if len(layers) == len(result.layers) else some(layers, page)
-        yield f"changed in {where}: {tensors}"
+def _changed(layers: Sequence[LayerChange], page: Page) -> Iterator[doc.Words]:
+    """Which tensors change, by their names without the layer's."""
+    found: dict[str, list[str]] = {}
+    for layer in layers:
+        leaves = [
+            name.removeprefix(layer.name).lstrip("._/")
+            if name.startswith(layer.name)
+            else name.replace("/", ".").rpartition(".")[2]
+            for name in layer.tensors
+        ]
+        found.setdefault(", ".join(map(printable, leaves)) or "nothing", []).append(layer.name)
+    for tensors, names in found.items():
+        everywhere = len(names) == len(layers)
+        where = ("every layer",) if everywhere else doc.joined(names, page)
+        yield ("changed in ", *where, ": ", Name(tensors))
+
+
+def _sentences(result: Reinitialization) -> Iterator[str]:
     for step_sizes in dict.fromkeys(layer.step_sizes for layer in result.layers):
         yield _STEP_SIZES[step_sizes]
     yield from _about_c(result)
@@ -152,7 +118,7 @@ def _sentences(result: Reinitialization, page: Page) -> Iterator[str]:
     if deviations:
         worst = max(deviations)
         near = (
-            f"within {significant(worst)} half-widths of the scheme's"
+            f"within {num.significant(worst)} half-widths of the scheme's"
             if worst
             else "where the scheme puts them"
         )
@@ -165,7 +131,7 @@ def _about_c(result: Reinitialization) -> Iterator[str]:
     correlation = ""
     if matches:
         mean = sum(match.correlation for match in matches) / len(matches)
-        correlation = f": new and old kernels correlate {fixed(mean)}, mean over channels"
+        correlation = f": new and old kernels correlate {num.fixed(mean)}, mean over channels"
     if result.c is CPolicy.RESET:
         yield f"C is drawn anew, as the family's own code draws it{correlation}"
     elif result.c is CPolicy.FIT:
@@ -177,17 +143,6 @@ def _about_c(result: Reinitialization) -> Iterator[str]:
         yield f"C stays as it is, for a model that will be trained again{correlation}"
 
 
-def _by_leaves(layers: Sequence[LayerChange]) -> dict[str, list[str]]:
-    """Names of changed tensors without what they share -> the layers that change them."""
-    found: dict[str, list[str]] = {}
-    for layer in layers:
-        leaves = [
-            name.removeprefix(layer.name).lstrip("._/")
-            if name.startswith(layer.name)
-            else name.replace("/", ".").rpartition(".")[2]
-            for name in layer.tensors
-        ]
-        found.setdefault(", ".join(map(printable, leaves)) or "nothing", []).append(
-            printable(layer.name)
-        )
-    return found
+REINIT_WRITERS: Registry[Writer[Reinitialization]] = Registry(
+    "format", "ssmspec.reinit_writers", doc.formats(build), key=lambda writer: writer.id
+)

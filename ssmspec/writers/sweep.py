@@ -1,78 +1,104 @@
-"""A sweep for a person at a terminal: one line a factor with the strip of power beside it."""
+"""A sweep: one line a factor with the strip of power beside it, and its rows as tidy CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 
-from rich.text import Text
-
-from ssmspec.naming import printable
-from ssmspec.outcome import Measured, NotApplicable
+from ssmspec.choices import Knob
+from ssmspec.outcome import NotApplicable
+from ssmspec.registry import Registry
 from ssmspec.results.sweep import Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.parts import terminal
-from ssmspec.writers.parts.numbers import compact, fixed, percent, rebin, samples, strip
-from ssmspec.writers.parts.terminal import Column, hanging, skipped_lines, some, titled, to_text
-from ssmspec.writers.sweep_words import factor_label, numbers, summary, title
+from ssmspec.writers.parts import document as doc
+from ssmspec.writers.parts import numbers as num
+from ssmspec.writers.parts.terminal import Column, Name
+from ssmspec.writers.parts.tidy import MODEL, Row, inert
+from ssmspec.writers.report.tables import power_strips
+
+_TITLES = {
+    Knob.DT: "step sizes scaled by {}",
+    Knob.XI: "decays scaled by {}, angles kept",
+}
 
 _COLUMNS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
-    ("aliased", "aliased_fraction", percent, 1),
-    ("cover", "coverage", fixed, 1),
-    ("flat", "spectral_flatness", fixed, 1),
-    ("W1", "frequency_w1", fixed, 2),
-    ("entangled", "entanglement", fixed, 3),
-    ("tau", "time_constant_median", samples, 1),
-    ("tau 95 %", "time_constant_p95", samples, 4),
-    ("< 1", "memoryless_fraction", percent, 5),
-    ("memory/L", "memory_ratio", compact, 2),
+    ("aliased", "aliased_fraction", num.percent, 1),
+    ("cover", "coverage", num.fixed, 1),
+    ("flat", "spectral_flatness", num.fixed, 1),
+    ("W1", "frequency_w1", num.fixed, 2),
+    ("entangled", "entanglement", num.fixed, 3),
+    ("tau", "time_constant_median", num.samples, 1),
+    ("tau 95 %", "time_constant_p95", num.samples, 4),
+    ("< 1", "memoryless_fraction", num.percent, 5),
+    ("memory/L", "memory_ratio", num.compact, 2),
 )
 
-_LARGEST = ("aliased_fraction", "frequency_w1", "entanglement", "memory_ratio")
+_SUMMARIZED = {"aliased": "aliased share", "cover": "coverage", "flat": "flatness",
+               "W1": "W1", "entangled": "entanglement"}  # fmt: skip
+
+_LARGEST = ("aliased", "W1", "entangled", "memory/L")
 """Columns whose number for a model is that of one layer, its maximum."""
 
 
-def render(sweep: Sweep, page: Page) -> str:
-    """The whole sweep as text."""
-    return to_text(_lines(sweep, page), page)
+def build(sweep: Sweep, page: Page) -> doc.Document:
+    """The whole sweep as a document."""
+    ends = f"{factor_label(sweep.factors[0])} to {factor_label(sweep.factors[-1])}"
+    title = (doc.file_name(sweep.checkpoint.path, page), f": {_TITLES[sweep.knob].format(ends)}")
+    return doc.Document(title, tuple(_parts(sweep, page)))
 
 
-def _lines(sweep: Sweep, page: Page) -> Iterator[Text]:
-    name = printable(sweep.checkpoint.path)
-    if page.width is not None:
-        name = name.rstrip("/").rpartition("/")[2]
+def _parts(sweep: Sweep, page: Page) -> Iterator[doc.Part]:
     length = f"L = {sweep.sequence_length}" if sweep.sequence_length else "L not given"
-    swept = sum(not isinstance(layer.points, NotApplicable) for layer in sweep.layers)
-    about = f"{title(sweep)}; {swept} of {len(sweep.layers)} layers; {length}"
-    yield from hanging(Text(f"{name}   ", style="bold"), Text(about), page)
+    without = [
+        (layer.name, f"{sweep.knob.value} cannot be scaled, {layer.points.reason}")
+        for layer in sweep.layers
+        if isinstance(layer.points, NotApplicable)
+    ]
+    swept = len(sweep.layers) - len(without)
+    yield doc.Line(f"{swept} of {num.count(len(sweep.layers), 'layer')}; {length}")
     if sweep.model:
-        if words := summary(sweep):
-            yield from hanging(Text(""), Text(words), page)
-        yield Text()
-        yield from _table(sweep.model, page)
-        yield from hanging(Text(""), Text(_footnote(sweep), style="dim"), page)
-    if page.verbose:
-        for layer in sweep.layers:
-            if not isinstance(layer.points, NotApplicable):
-                yield Text()
-                yield Text(printable(layer.name), style="bold")
-                yield from _table(layer.points, page)
-    without: dict[str, list[str]] = {}
-    for layer in sweep.layers:
-        if isinstance(layer.points, NotApplicable):
-            without.setdefault(layer.points.reason, []).append(printable(layer.name))
-    for reason, names in without.items():
-        yield from titled(
-            "no knob", [f"{some(names, page)}: {sweep.knob.value} cannot be scaled, {reason}"], page
-        )
-    yield from titled("assumed", sweep.assumptions, page)
-    yield from skipped_lines(sweep.skipped, page)
+        if words := _summary(sweep.model):
+            yield doc.Line(words)
+        yield doc.Grid(_columns(sweep.model, page), (_footnote(sweep),))
+    yield doc.Listed("no knob", doc.by_reason(without, page))
+    yield from doc.footing(sweep.assumptions, sweep.skipped, page)
+    for layer in sweep.layers if page.verbose else ():
+        if not isinstance(layer.points, NotApplicable):
+            yield doc.Heading(Name(layer.name))
+            yield doc.Grid(_columns(layer.points, page))
+
+
+def factor_label(factor: float) -> str:
+    """`1/16` where a factor is one over a whole number, else the number."""
+    inverse = Fraction(1) / Fraction(factor)
+    if factor < 1 and inverse.denominator == 1:
+        return f"1/{inverse.numerator}"
+    return f"{factor:g}"
+
+
+def _summary(points: Sequence[SweepPoint]) -> str:
+    """What every frequency metric went through: `coverage 0.06 to 1; flatness 0.002 to 0.99`."""
+    clauses = []
+    for header, metric, _, _ in _COLUMNS:
+        values = _numbers(points, metric)
+        if header in _SUMMARIZED and values:
+            low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+            went = f"stays at {low}" if low == high else f"{low} to {high}"
+            clauses.append(f"{_SUMMARIZED[header]} {went}")
+    return "; ".join(clauses)
+
+
+def _numbers(points: Sequence[SweepPoint], metric: str) -> list[float]:
+    """A metric's numbers at the factors where it has one."""
+    found = [num.numeric(point.metrics.get(metric)) for point in points]
+    return [value for value in found if value is not None]
 
 
 def _footnote(sweep: Sweep) -> str:
     worst = [
         header
         for header, metric, _, _ in _COLUMNS
-        if metric in _LARGEST and numbers(sweep.model, metric)
+        if header in _LARGEST and _numbers(sweep.model, metric)
     ]
     if len(sweep.layers) == 1 or not worst:
         return "1 is the file as it is"
@@ -83,25 +109,46 @@ def _footnote(sweep: Sweep) -> str:
     )
 
 
-def _table(points: Sequence[SweepPoint], page: Page) -> Iterator[Text]:
+def _columns(points: Sequence[SweepPoint], page: Page) -> list[Column]:
     columns = [Column("factor", [factor_label(point.factor) for point in points], style="bold")]
     for header, metric, form, rank in _COLUMNS:
-        cells = [form(_number(point, metric)) for point in points]
+        cells = [form(num.numeric(point.metrics.get(metric))) for point in points]
         columns.append(Column(header, cells, rank=rank))
     if any(point.power for point in points):
         bins = 32 if page.width is None or page.width >= 100 else 16
-        densities = [[bins * share for share in rebin(point.power, bins)] for point in points]
-        top = max(max(row, default=0.0) for row in densities)
-        strips = [strip(row, top) for row in densities]
-        columns.append(Column("0 .. Nyquist", strips, right=False, style="cyan"))
-    yield from terminal.lines(columns, page.width)
+        columns.append(power_strips([point.power for point in points], bins))
+    return columns
 
 
-def _number(point: SweepPoint, metric: str) -> float | None:
-    outcome = point.metrics.get(metric)
-    if isinstance(outcome, Measured) and not isinstance(outcome.value, str):
-        return outcome.value
-    return None
+HEADER = (
+    "layer", "family", "channels", "modes", "knob", "factor", "metric", "value", "unit",
+    "not_applicable",
+)  # fmt: skip
 
 
-WRITER = Writer("text", "for a person: plain in a pipe, styled in a terminal", render)
+def rows(sweep: Sweep) -> Iterator[Row]:
+    """Rows of `HEADER`."""
+    for layer in sweep.layers:
+        place = (inert(layer.name), layer.family, layer.channels, layer.modes, sweep.knob.value)
+        if isinstance(layer.points, NotApplicable):
+            yield (*place, None, "", None, "", layer.points.reason)
+        else:
+            yield from _point_rows(place, layer.points)
+    yield from _point_rows((MODEL, "", "", "", sweep.knob.value), sweep.model)
+
+
+def _point_rows(place: Row, points: Sequence[SweepPoint]) -> Iterator[Row]:
+    for point in points:
+        for metric, outcome in point.metrics.items():
+            if isinstance(outcome, NotApplicable):
+                yield (*place, point.factor, metric, None, "", outcome.reason)
+            else:
+                yield (*place, point.factor, metric, outcome.value, outcome.unit, "")
+
+
+SWEEP_WRITERS: Registry[Writer[Sweep]] = Registry(
+    "format",
+    "ssmspec.sweep_writers",
+    doc.formats(build, ("one row for every metric of every layer at every factor", HEADER, rows)),
+    key=lambda writer: writer.id,
+)

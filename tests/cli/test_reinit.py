@@ -38,9 +38,9 @@ def test_the_default_is_dfout_and_the_result_is_read_as_such(checkpoint, tmp_pat
     assert out.splitlines()[0] == f"{checkpoint}   S4D-DFouT (dfout), seed 0"
     assert "2 layers get new poles; 8 tensors are copied as they are" in out
     assert "s4_layers.0.kernel  16 x 8" in out
-    assert "- changed in every layer: log_A_real, A_imag" in out
-    assert "- step sizes are kept, and A holds the new poles at them" in out
-    assert "- C stays as it is, for a model that will be trained again" in out
+    assert "changed in every layer: log_A_real, A_imag" in out
+    assert "step sizes are kept, and A holds the new poles at them" in out
+    assert "C stays as it is, for a model that will be trained again" in out
     assert out.splitlines()[-1] == f"written to {output}"
     for layer in ssmspec.read_spectra(output):
         angles = np.sort(layer.omega.ravel())

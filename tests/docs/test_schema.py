@@ -1,5 +1,6 @@
 import copy
 import json
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 
 import ssmspec
+from docs.schemas import SCHEMAS, as_text
 from ssmspec.metrics import METRICS
 from ssmspec.results.report import SCHEMA_VERSION
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.check import CHECK_WRITERS
-from ssmspec.writers.schema import SCHEMAS, as_text
 from tests.examples import check as made
 from tests.examples.check import HOSTILE, checked, finding, layer, run, unread
 from tests.examples.comparison import s4d
@@ -50,6 +51,15 @@ def test_what_is_published_is_what_the_tables_give(name):
     published = (ROOT / f"docs/schema/{name}.schema.json").read_text("utf-8")
     assert published == as_text(SCHEMAS[name]())
     assert json.loads(published)["$id"].endswith(f":{SCHEMA_VERSION}")
+
+
+def test_the_wheel_holds_every_schema():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    inside = {
+        f"{there}/{path.name}" for here, there in wheel.items() for path in (ROOT / here).iterdir()
+    }
+    assert inside == {f"ssmspec/schema/{name}.schema.json" for name in SCHEMAS}
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

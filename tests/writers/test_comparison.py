@@ -11,11 +11,11 @@ import ssmspec
 from ssmspec.outcome import Measured
 from ssmspec.results.comparison import OutcomePair
 from ssmspec.writers import WRITERS, Page
-from ssmspec.writers.comparison_words import count, grouped, tensors_sentence, warning
-from ssmspec.writers.comparisons import AGAINST_WRITERS, COMPARISON_WRITERS, SWEEP_WRITERS
+from ssmspec.writers.against import AGAINST_WRITERS
+from ssmspec.writers.comparison import COMPARISON_WRITERS, grouped, tensors_sentence, warning
 from ssmspec.writers.parts.markdown import bullets, code, prose, table
-from ssmspec.writers.parts.numbers import compact, number, shown, signed
-from ssmspec.writers.sweep_words import factor_label
+from ssmspec.writers.parts.numbers import compact, count, near_one, number, shown, signed, span
+from ssmspec.writers.sweep import SWEEP_WRITERS, factor_label
 from tests.examples.comparison import mamba2, s4d
 
 HOSTILE = "=net|[red]x`y<b>*\n\x1b[31m@team\u202e.0"
@@ -271,6 +271,11 @@ def test_numbers_in_tables():
     assert (compact(None), compact(0.4512), compact(1543.0)) == ("-", "0.45", "1.5k")
     assert (factor_label(0.0625), factor_label(1.0), factor_label(16.0)) == ("1/16", "1", "16")
     assert factor_label(0.3) == "0.3"
+    assert [span(*ends) for ends in ((0.08, 1.54), (0.001, 0.0999), (1, 1), (None, 1))] == [
+        "0.08-1.5", "0.001-0.1", "1", "-",
+    ]  # fmt: skip
+    assert (near_one(1 - 1e-9), near_one(1.0), near_one(0.5)) == ("0.999999999", "1", "0.5")
+    assert number(0.9999999, "1") == "0.9999999"
     assert (count(1, "layer"), count(2, "layer")) == ("1 layer", "2 layers")
 
 

@@ -22,10 +22,10 @@ from ssmspec.writers.check.words import (
     verdict_word,
     worst_first,
 )
-from ssmspec.writers.comparison_words import count
 from ssmspec.writers.parts.blocks import Block, fitted
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD, excess
 from ssmspec.writers.parts.markdown import bullets, clipped, code, details, prose, table
+from ssmspec.writers.parts.numbers import count
 from ssmspec.writers.report.markdown import headline_table, skipped_items
 from ssmspec.writers.report.words import length_note, model_line
 

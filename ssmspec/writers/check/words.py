@@ -18,8 +18,8 @@ from ssmspec.results.check import (
 )
 from ssmspec.rules import RULES
 from ssmspec.writers.base import Page
-from ssmspec.writers.comparison_words import count
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD, by_rule, where, worst
+from ssmspec.writers.parts.numbers import count
 
 NOT_JUDGED = "not judged"
 """Stands where a verdict would."""

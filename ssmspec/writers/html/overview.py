@@ -124,7 +124,7 @@ def _decays(layers: Sequence[LayerReport], labels: Mapping[str, str]) -> Overvie
     if any(layer.selective for layer in layers):
         note += " Step sizes and time constants are nominal: they depend on the input."
     scale = f"below 1 to {octave_end(profiles):,} samples"
-    columns = decay_table(shown, None)[:-1]
+    columns = decay_table(shown)[:-1]
     return _table("What the poles can remember", columns, scale, strips, labels, note)
 
 

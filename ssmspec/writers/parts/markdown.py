@@ -56,12 +56,17 @@ def details(title: str, *blocks: str, opened: bool = False) -> str:
     return f"<details{' open' * opened}>\n<summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
-    """A table whose first `text_columns` columns are aligned left and the others right.
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: int | Sequence[bool] = 1,
+) -> str:
+    """A table; columns are aligned left where `left` is true, or the first `left` of them.
 
     Cells are taken as they are: names must have gone through `code`, sentences through `prose`.
     """
-    rules = ["---" if i < text_columns else "---:" for i in range(len(header))]
+    lefts = [i < left for i in range(len(header))] if isinstance(left, int) else left
+    rules = ["---" if is_left else "---:" for is_left in lefts]
     lines = [header, rules, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

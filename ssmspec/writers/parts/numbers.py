@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from ssmspec.outcome import Measured, Outcome, shared_unit, subtract
+from ssmspec.outcome import Measured, NotApplicable, Outcome, shared_unit, subtract
 from ssmspec.units import DIMENSIONLESS, SAMPLES
 
 NOT_APPLICABLE = "-"
@@ -40,6 +41,31 @@ def significant(value: float | None, digits: int = 2) -> str:
     if value is None:
         return NOT_APPLICABLE
     return f"{value:.{digits}g}"
+
+
+def near_one(value: float | None) -> str:
+    """A number to six digits, or to as many as tell it from 1, as a pole's radius must be."""
+    if value is None:
+        return NOT_APPLICABLE
+    digits = 6
+    while value != 1.0 and float(f"{value:.{digits}g}") == 1.0:
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """`0.001-0.1`: two ends, each in as few digits as keep it within 5 %; one where they agree."""
+    if low is None or high is None:
+        return NOT_APPLICABLE
+    if significant(low) == significant(high):
+        return significant(low)
+    return "-".join(_short(end) for end in (low, high))
+
+
+def _short(value: float) -> str:
+    """One digit where it is within 5 % of the number, else two."""
+    one = significant(value, 1)
+    return one if abs(float(one) - value) <= 0.05 * abs(value) else significant(value)
 
 
 def samples(value: float | None) -> str:
@@ -109,8 +135,7 @@ def shown(outcome: Outcome) -> str:
 def number(value: float, unit: str | None) -> str:
     """One number in its unit."""
     if unit != SAMPLES:
-        near_one = 0.99 < abs(value) < 1.01  # a radius of 0.9996 is not 1
-        return significant(value, 6 if near_one else _DIGITS)
+        return near_one(value) if 0.99 < abs(value) < 1.01 else significant(value, _DIGITS)
     return samples(value) if abs(value) >= _LONG else significant(value, _DIGITS + 1)
 
 
@@ -134,6 +159,31 @@ def compact(value: float | None) -> str:
 def _magnitude(*outcomes: Outcome) -> float:
     values = [outcome.value for outcome in outcomes if isinstance(outcome, Measured)]
     return max(abs(value) for value in values if not isinstance(value, str))
+
+
+def numeric(outcome: Outcome | None) -> float | None:
+    """The number of an outcome that has one."""
+    if isinstance(outcome, Measured) and not isinstance(outcome.value, str):
+        return outcome.value
+    return None
+
+
+def tidy(outcome: Outcome | None) -> float | str | None:
+    """A value with every digit, or nothing."""
+    return outcome.value if isinstance(outcome, Measured) else None
+
+
+def why_missing(sides: Mapping[str, Outcome]) -> str:
+    """Why a side has no number, one reason for all where they share it; "" where all have one."""
+    reasons = {k: o.reason for k, o in sides.items() if isinstance(o, NotApplicable)}
+    if len(reasons) == len(sides) and len(set(reasons.values())) == 1:
+        return f"not applicable: {next(iter(reasons.values()))}"
+    return "; ".join(f"{side} not applicable: {reason}" for side, reason in reasons.items())
+
+
+def count(number: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def unit_label(unit: str | None) -> str:

@@ -48,7 +48,8 @@ def hanging(label: Text, body: Text, page: Page) -> Iterator[Text]:
         return
     room = max(24, page.width - len(label.plain))
     console = Console(width=room, file=io.StringIO())
-    glued = Text(body.plain.replace(" %", GLUE + "%"))  # a number and its sign stay together
+    glue = body.plain.replace(" %", GLUE + "%")  # a number and its sign stay together
+    glued = Text(glue, style=body.style)
     for i, line in enumerate(glued.wrap(console, room)):
         line.rstrip()
         line.plain = line.plain.replace(GLUE, " ")
@@ -62,7 +63,8 @@ def titled(title: str, items: Iterable[str], page: Page) -> Iterator[Text]:
         return
     yield Text()
     for i, item in enumerate(shown):
-        label = f"{title:<9}" if i == 0 else " " * 9
+        label = f"{title:<9}" if i == 0 else ""
+        label = label.ljust(9 if len(title) < 9 else len(title) + 2)
         yield from hanging(Text(label, style="dim"), Text(printable(item)), page)
 
 
@@ -110,6 +112,12 @@ def _shared(parts: Sequence[Sequence[str]], positions: Iterable[int]) -> int:
             break
         count += 1
     return count
+
+
+class Name(str):
+    """A name out of a file, an id, or a strip of blocks: shown as it is, never as markup."""
+
+    __slots__ = ()
 
 
 CORE = 5

@@ -114,7 +114,7 @@ def _tables(report: Report, labels: Mapping[str, str]) -> tuple[list[Table], int
             rows, more = collapse(rows)
             hidden += more
         if decaying:
-            columns = decay_table(rows, STRIP_WIDTH)
+            columns = decay_table(rows)
         else:
             columns = frequency_table(rows, report.reference, STRIP_WIDTH)
             rows = [*rows, *([(REFERENCE, report.reference)] if report.reference else [])]

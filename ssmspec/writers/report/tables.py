@@ -11,13 +11,15 @@ from ssmspec.results.report import LayerReport
 from ssmspec.writers.parts.numbers import (
     NOT_APPLICABLE,
     fixed,
+    near_one,
     percent,
     rebin,
     samples,
     significant,
+    span,
     strip,
 )
-from ssmspec.writers.parts.terminal import Column
+from ssmspec.writers.parts.terminal import Column, Name
 
 Rows = Sequence[tuple[str, LayerReport]]
 """(label, layer) for every line of a table."""
@@ -36,12 +38,7 @@ COMB = 3.0
 
 
 def _dt_range(layer: LayerReport) -> str:
-    low, high = layer.value("step_size_min"), layer.value("step_size_max")
-    if low is None or high is None:
-        return NOT_APPLICABLE
-    if significant(low) == significant(high):
-        return significant(low)
-    return f"{significant(low, 1)}-{significant(high, 1)}"
+    return span(layer.value("step_size_min"), layer.value("step_size_max"))
 
 
 def _column(
@@ -80,7 +77,7 @@ _FREQUENCY = (
     _column("entangled", "entanglement", fixed, 2),
     _column("W1", "frequency_w1", _plain, 4),
     _column("low", "low_frequency_share", percent, 6),
-    _column("max |z|", "max_radius", lambda v: significant(v, 6), 7),
+    _column("max |z|", "max_radius", near_one, 7),
     _column("memory/L", "memory_ratio", significant, 8),
     ("init", _scheme, 9),
     _column("drift", "init_drift", significant, 9),
@@ -110,7 +107,7 @@ _DECAY = (
     ("local", lambda layer: _count(layer, "local_channel_fraction"), 4),
     ("global", lambda layer: _count(layer, "global_channel_fraction"), 4),
     _column("memory/L", "memory_ratio", significant, 4),
-    _column("max |z|", "max_radius", lambda v: significant(v, 6), 5),
+    _column("max |z|", "max_radius", near_one, 5),
     ("init", _scheme, 9),
     _column("drift", "init_drift", significant, 9),
 )
@@ -120,11 +117,20 @@ def frequency_table(rows: Rows, reference: LayerReport | None, width: int | None
     """Columns for layers whose poles oscillate; the last line is the DFouT reference."""
     bins = 32 if width is None or width >= 120 else 16
     everything = [*rows, *([("DFouT", _shape_only(reference))] if reference else [])]
-    profiles = [rebin(layer.power, bins) if layer.power else [] for _, layer in everything]
+    strips = power_strips([layer.power for _, layer in everything], bins)
+    return [*_columns(everything, _FREQUENCY), strips]
+
+
+def power_strips(powers: Sequence[tuple[float, ...]], bins: int) -> Column:
+    """Shares of the poles' power from 0 to Nyquist as strips of so many blocks, on one scale."""
+    profiles = [rebin(power, bins) if power else [] for power in powers]
     densities = [[share * bins for share in profile] for profile in profiles]
     top = max((value for profile in densities for value in profile), default=1.0)
-    strips = Column("0 .. Nyquist", [strip(d, top) for d in densities], right=False, style="cyan")
-    return [*_columns(everything, _FREQUENCY), strips]
+    return _strips("0 .. Nyquist", [strip(d, top) for d in densities])
+
+
+def _strips(header: str, cells: Iterable[str]) -> Column:
+    return Column(header, list(map(Name, cells)), right=False, style="cyan")
 
 
 def hearing_table(rows: Rows) -> list[Column]:
@@ -132,11 +138,9 @@ def hearing_table(rows: Rows) -> list[Column]:
     longest = max(len(layer.lags) for _, layer in rows)
     top = max(share for _, layer in rows for share in layer.lags)
     end = 2 ** (longest - 1)
-    strips = Column(
+    strips = _strips(
         f"lag 0 .. {end if end < 1024 else f'{end // 1024}k'}",
         [strip(list(layer.lags), top) for _, layer in rows],
-        right=False,
-        style="cyan",
     )
     words = Column("", [_reach_word(layer) for _, layer in rows], right=False)
     return [*_columns(rows, _HEARING), strips, words]
@@ -158,17 +162,14 @@ def _shape_only(reference: LayerReport) -> LayerReport:
     return replace(reference, metrics=kept)
 
 
-def decay_table(rows: Rows, width: int | None) -> list[Column]:
+def decay_table(rows: Rows) -> list[Column]:
     """Columns for layers of real poles; the strip is over octaves of the time constant."""
-    del width
     longest = max((_last(layer.timescales) for _, layer in rows), default=1)
     profiles = [layer.timescales[:longest] for _, layer in rows]
     top = max((share for profile in profiles for share in profile), default=1.0) or 1.0
     end = 2 ** (longest - 1)
     header = f"<1 .. {end if end < 1024 else f'{end // 1024}k'} samples"
-    strips = Column(
-        header, [strip(list(profile), top) for profile in profiles], right=False, style="cyan"
-    )
+    strips = _strips(header, [strip(list(profile), top) for profile in profiles])
     return [*_columns(rows, _DECAY), strips]
 
 

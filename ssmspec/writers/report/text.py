@@ -25,7 +25,7 @@ from ssmspec.writers.parts.finding_groups import (
     where,
     worst,
 )
-from ssmspec.writers.parts.numbers import significant
+from ssmspec.writers.parts.numbers import near_one
 from ssmspec.writers.parts.terminal import hanging, short_names, skipped_lines, titled, to_text
 from ssmspec.writers.report.tables import collapse, decay_table, frequency_table, hearing_table
 from ssmspec.writers.report.words import blocks_line, file_line, length_note, model_line, summary
@@ -93,9 +93,7 @@ def _tables(report: Report, page: Page) -> Iterator[Text]:
             rows, more = collapse(rows)  # noqa: PLW2901 - the shown rows of this kind
             hidden += more
         columns = (
-            decay_table(rows, page.width)
-            if is_decay
-            else frequency_table(rows, report.reference, page.width)
+            decay_table(rows) if is_decay else frequency_table(rows, report.reference, page.width)
         )
         yield from terminal.lines(columns, page.width)
         if is_decay and any(layer.selective for _, layer in rows):
@@ -149,7 +147,7 @@ def _every_metric(report: Report) -> Iterator[Text]:
 def _metric_line(key: str, outcome: Outcome, note: str = "") -> Text:
     if isinstance(outcome, Measured):
         value = outcome.value
-        shown = value if isinstance(value, str) else significant(value, 6)
+        shown = value if isinstance(value, str) else near_one(value)
         unit = "" if outcome.unit == "1" else outcome.unit
         return Text.assemble(f"  {key:<24} {shown:>12} {unit:<14} ", (note, "dim"))
     return Text.assemble(f"  {key:<24} {'-':>12} ", (f"not applicable: {outcome.reason}", "dim"))
