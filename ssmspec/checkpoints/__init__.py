@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints import directory, foreign, npz, safetensors_file, sharded
+from ssmspec.checkpoints import directory, foreign, gguf, npz, safetensors_file, sharded
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.files import is_there, read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
@@ -128,6 +128,7 @@ CONTAINERS: Registry[Container] = Registry(
         zero.CONTAINER,
         _SHARDED,
         msgpack_file.CONTAINER,
+        gguf.CONTAINER,
     ),
     key=lambda container: container.id,
 )

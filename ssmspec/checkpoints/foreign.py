@@ -27,7 +27,6 @@ _ORBAX = (
 
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, MATLAB)", _CONVERT),
-    (0, b"GGUF", "a GGUF file", "use the checkpoint it was converted from"),
     (0, b"\x0c\xdb\x3a\x2a", "the manifest of an Orbax checkpoint (OCDBT)", _ORBAX),
     (0, b"\x93NUMPY", "a single npy array without a name", "save named arrays with numpy.savez"),
     (
