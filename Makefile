@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests run in two processes; BLAS threads on top of them only wait for one another.
+# Tests run in two processes; threads of BLAS and torch on top of them only wait for one another
+# (and burn processor time meanwhile: training tiny models took four to eight times as much).
 export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test check format samples docs clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ssmspec analyze sample_checkpoints/s4d_lin.safetensors --seq-len 1024
 
 test: $(VENV)/.installed-dev check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -9,16 +9,20 @@ from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import find_layers
 from ssmspec.reading import Reading
+from tests.examples.html_pages import CHROMIUM, DRIVER
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "checkpoints"
 
 
-def pytest_report_header() -> str:
-    """Say whether the tests on real checkpoints can run."""
-    if not SHARED.is_dir():
-        return "real checkpoints: absent, the tests that need them are skipped"
-    files = [path.name for path in SHARED.iterdir() if path.suffix != ".md"]
-    return f"real checkpoints: {len(files)} files, the tests that need them run"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what this machine lacks: a green run proves less without it."""
+    has = {
+        "real checkpoints": SHARED.is_dir(),
+        "Chromium and its driver": CHROMIUM.exists() and DRIVER.exists(),
+    }
+    for what, there in has.items():
+        line = "there" if there else "ABSENT, the tests that need it were skipped"
+        terminalreporter.write_line(f"{what}: {line}")
 
 
 @pytest.fixture(scope="session")

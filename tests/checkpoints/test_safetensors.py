@@ -211,7 +211,7 @@ def test_opening_reads_no_tensor_of_a_sparse_12_gb_file(tmp_path):
     began = time.process_time()
     with SafetensorsCheckpoint(path) as checkpoint:
         np.testing.assert_array_equal(checkpoint.read("end"), [1.5, -2.5])
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 5  # to read 12 GiB would take longer
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 

@@ -235,16 +235,24 @@ def test_version(capsys):
 
 
 def test_explain_covers_every_id_and_names_the_nearest(capsys):
+    from ssmspec.cli.explain import _entries
     from ssmspec.families import FAMILIES
     from ssmspec.metrics import METRICS
     from ssmspec.rules import RULES
     from ssmspec.schemes import SCHEMES
 
-    for identifier in (*SCHEMES, *METRICS, *RULES, *FAMILIES):
-        assert run(["explain", identifier]) == 0
-        heading, *rest = capsys.readouterr().out.splitlines()
+    entries = list(_entries())
+    assert {*SCHEMES, *METRICS, *RULES, *FAMILIES} <= {identifier for identifier, _ in entries}
+    for identifier, (heading, lines) in entries:
         assert heading.startswith(identifier)
-        assert len("".join(rest)) > 80
+        assert len("".join(text for _, text in lines)) > 80
+    for identifier, *_ in (SCHEMES, METRICS, RULES, FAMILIES):  # the first of each
+        assert run(["explain", identifier]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert shown.startswith(identifier)
+        for heading, lines in (entry for known, entry in entries if known == identifier):
+            assert heading in shown
+            assert all(" ".join(text.split()) in shown for _, text in lines)
     assert run(["explain", "ali001"]) == 0
     assert "dfout" in capsys.readouterr().out
     assert "did you mean 'dfout'?" in fails(capsys, "explain", "dfuot")

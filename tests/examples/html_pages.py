@@ -1,10 +1,14 @@
 """Reports for the tests of HTML, and a reading of pages that does not trust them."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable
 from ssmspec.results.report import CheckpointSummary, LayerReport, ModelMetric, Report
 from ssmspec.writers import WRITERS, Page
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+"""Where Debian's packages put them."""
 
 HOSTILE = (
     "x.<script>window.pwned=1</script>.\"'><img src=x onerror='window.pwned=2'>"

@@ -1,6 +1,5 @@
 """Two processes on the CPU: the same loss curve as one, at the same batch."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,15 +26,6 @@ assert result.steps == 12
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", 0))
-        except OSError as error:
-            pytest.skip(f"no port of this machine can be bound: {error}")
-        return probe.getsockname()[1]
-
-
 def test_two_processes_give_the_curve_of_one(tmp_path):
     folder = tmp_path / "two"
     script = tmp_path / "script.py"
@@ -45,7 +35,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--master-addr", "127.0.0.1", "--master-port", str(free_port()), str(script)),
+            *("--standalone", "--local-addr", "127.0.0.1", str(script)),  # on a port of its own
         ],
         capture_output=True,
         text=True,

@@ -47,12 +47,6 @@ def test_a_cosine_stays_where_the_run_began_with_it(tmp_path):
         train(tiny(schedule="cosine", max_steps=13), folder, resume=True)
 
 
-def test_the_oracle_can_fail(tmp_path, whole):
-    train(tiny(seed=1), tmp_path / "other")
-    other = left_in(tmp_path / "other")
-    assert {key for key in whole if whole[key] == other[key]} == set()
-
-
 def stopping_at(step, number):
     """A progress callback that sends this process a signal at some step."""
 

@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
@@ -131,6 +131,7 @@ def test_any_name_makes_a_document_that_reads_back(name):
     assert sum(suite.tests for suite in suites) == len(RULES) + 2
 
 
+@settings(max_examples=30, deadline=None)
 @given(name=st.text(max_size=40))
 def test_any_text_at_all(name):
     what = run(checked(name, [layer(name)], [finding(layer=name)]))

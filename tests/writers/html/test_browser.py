@@ -9,9 +9,8 @@ import pytest
 
 import ssmspec
 from ssmspec.cli import run
-from tests.examples.html_pages import HOSTILE
+from tests.examples.html_pages import CHROMIUM, DRIVER, HOSTILE
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_checkpoints"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -40,7 +40,9 @@ def analyzed_page(analyzed_text):
 
 
 def test_each_layer_has_its_figure(analyzed_page):
-    for i, article in enumerate(analyzed_page.all("article", class_="layer")):
+    articles = list(analyzed_page.all("article", class_="layer"))
+    assert len(articles) == 2
+    for i, article in enumerate(articles):
         assert article["id"] == f"L{i}"
         assert article.one("h3").text == f"s4_layers.{i}.kernel"
         assert len(list(article.one("svg").all("path"))) > 5
