@@ -19,18 +19,32 @@ if TYPE_CHECKING:
 
     from ssmspec.writers import Page
 
+CI_WIDTH = 120
+"""Columns of a CI's log, which is no terminal and is read in a browser."""
+
 PROGRESS_AFTER = 1.0
 """Seconds of work after which a progress bar appears."""
 
 
 def page_for(output: Path | None, *, verbose: bool) -> Page:
-    """A terminal gets its width and color; a pipe or a file gets plain, uncut text."""
+    """A terminal gets its width and color; a pipe or a file gets plain, uncut text.
+
+    FORCE_COLOR makes a pipe like a terminal, of COLUMNS where that is set; by itself COLUMNS does
+    not, because readline hands it to every child process. The log of a CI (CI is set) is wrapped.
+    """
     from ssmspec.writers import Page  # noqa: PLC0415 - not for --help
 
-    if output is not None or not sys.stdout.isatty():
+    if output is not None:
         return Page(verbose=verbose)
-    color = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return Page(width=shutil.get_terminal_size().columns, color=color, verbose=verbose)
+    terminal = sys.stdout.isatty()
+    forced = os.environ.get("FORCE_COLOR", "0") not in ("", "0")
+    capable = terminal and os.environ.get("TERM") != "dumb"
+    color = (forced or capable) and "NO_COLOR" not in os.environ
+    if terminal or (forced and os.environ.get("COLUMNS", "").isdecimal()):
+        width = shutil.get_terminal_size().columns
+        return Page(width=width, color=color, verbose=verbose)
+    wrap = CI_WIDTH if os.environ.get("CI") else None
+    return Page(color=color, verbose=verbose, wrap=wrap)
 
 
 def deliver(text: str, output: Path | None, session: Session, inputs: tuple[Path, ...]) -> None:

@@ -24,6 +24,8 @@ class Page:
 
     Attributes:
         width: columns of the terminal; None for a pipe or a file, where nothing is cut or wrapped.
+        wrap: columns that prose and lists are wrapped at where there is no width, as in the log of
+            a CI; names and tables stay whole.
         color: whether ANSI styles are understood.
         verbose: every metric of every layer, not only the headline.
     """
@@ -31,6 +33,7 @@ class Page:
     width: int | None = None
     color: bool = False
     verbose: bool = False
+    wrap: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ GLUE = "\ue000"
 
 
 def to_text(lines: Iterable[Text], page: Page) -> str:
-    """Lines as one string; ANSI styles only where the page has color."""
+    """Lines as one string; ANSI styles only where the page has color.
+
+    A line that is marked `no_wrap` stays whole: a command to copy, a row of a table.
+    """
     target = io.StringIO()
     console = Console(
         file=target,
@@ -34,19 +37,19 @@ def to_text(lines: Iterable[Text], page: Page) -> str:
         highlight=False,
         markup=False,
         emoji=False,
-        soft_wrap=page.width is None,
     )
     for line in lines:
-        console.print(line)
+        console.print(line, soft_wrap=page.width is None or line.no_wrap)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
 
 
 def hanging(label: Text, body: Text, page: Page) -> Iterator[Text]:
     """A label and a text whose further lines are indented under its first."""
-    if page.width is None:
+    width = page.width or page.wrap
+    if width is None:
         yield Text.assemble(label, body)
         return
-    room = max(24, page.width - len(label.plain))
+    room = max(24, width - len(label.plain))
     console = Console(width=room, file=io.StringIO())
     glue = body.plain.replace(" %", GLUE + "%")  # a number and its sign stay together
     glued = Text(glue, style=body.style)
@@ -173,7 +176,7 @@ def lines(columns: Sequence[Column], width: int | None) -> list[Text]:
     rows = range(-1, len(kept[0].cells))
     result = []
     for row in rows:
-        line = Text()
+        line = Text(no_wrap=width is None)
         for column in kept:
             text = column.header if row < 0 else column.cells[row]
             padding = " " * (column.width - cell_len(text))

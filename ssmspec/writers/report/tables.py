@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.results.report import LayerReport
+from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.numbers import (
     NOT_APPLICABLE,
     fixed,
@@ -111,6 +112,36 @@ _DECAY = (
     ("init", _scheme, 9),
     _column("drift", "init_drift", significant, 9),
 )
+
+
+_LEGEND = {
+    "dt": "step size",
+    "tau": "time constant, samples",
+    "tau 5 %": "time constants by quantile, samples",
+    "cover": "band reached",
+    "flat": "evenness, 1 is even",
+    "aliased": "modes past Nyquist",
+    "entangled": "R² of decay and frequency",
+    "W1": "distance from even, 0 is even",
+    "low": "modes in the lowest tenth",
+    "max |z|": "largest radius",
+    "memory/L": "memory over sequence",
+    "init": "nearest known start",
+    "drift": "distance from it, half-widths",
+    "< 1": "modes that forget within a sample",
+    "octaves": "octaves of time covered",
+    "90 % within": "lags that hold 90 % of the energy",
+    "stride (chance)": "energy on multiples of the row stride",
+    "dead": "silent channels",
+    "order": "states that the kernel needs",
+}
+"""What the columns are, in the words of a legend; columns that say it themselves are not here."""
+
+
+def legend(tables: Iterable[Sequence[Column]], width: int | None) -> str:
+    """What the columns of some tables are, of those that a page has room for."""
+    kept = [column.header for columns in tables for column in terminal.layout(columns, width)[0]]
+    return "; ".join(f"{h} {_LEGEND[h]}" for h in dict.fromkeys(kept) if h in _LEGEND)
 
 
 def frequency_table(rows: Rows, reference: LayerReport | None, width: int | None) -> list[Column]:

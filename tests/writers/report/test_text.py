@@ -1,11 +1,14 @@
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.cells import cell_len
 
 import ssmspec
+from ssmspec.cli.output import page_for
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Skipped
 from ssmspec.results.report import CheckpointSummary, LayerReport, Report
 from ssmspec.writers import WRITERS, Page
@@ -133,6 +136,75 @@ def test_words_say_what_is_wrong():
     assert "unstable: poles grow in layer net.1.ssm" in words
     assert "25 % of the band out of reach in layer net.1.ssm" in words
     assert "memory shorter than the sequence in layer net.1.ssm" in words
+
+
+def test_the_verdict_comes_first_in_its_color_and_no_praise_above_a_fault():
+    shares = {"net.0.ssm": 0.94, "net.1.ssm": 0.5}
+    found = [
+        Finding("ALI001", Level.WARNING, name, f"{share:.0%} of the modes alias. Do.", share, 0.01)
+        for name, share in shares.items()
+    ]
+    found.append(Finding("INI001", Level.WARNING, "net.0.ssm", "never trained. Look.", 0.0, 1e-6))
+    what = report(layer(cover=1.0), layer("net.1.ssm", cover=1.0), findings=tuple(found))
+    lines = text(what, width=80).splitlines()
+    assert lines[0] == "WARN  94 % of modes alias; never trained"
+    colored = text(what, width=80, color=True)
+    assert colored.startswith("\x1b[33mWARN")
+    (praise,) = [line for line in colored.splitlines() if "every frequency reachable" in line]
+    assert "\x1b" not in praise
+    assert text(report(layer(cover=1.0)), width=80, color=True).startswith("\x1b[32mPASS")
+    one_line = (
+        "ALI001 warning  both layers, most in 0: 94 % of modes alias (> 1 %); mask them or lower"
+    )
+    assert one_line in text(what, width=100)
+    assert "94% of the modes alias. Do." in text(what, width=100, verbose=True)
+
+
+def test_commands_stand_alone_and_dfout_is_named_where_it_helps():
+    name = layer().name
+    aliased = Finding("ALI001", Level.INFO, name, "10.8 % of the modes alias. Do.", 0.108, 0.01)
+    reference = layer("DFouT", cover=1.0, aliased_fraction=0.0)
+    what = report(layer(), findings=(aliased,), reference=reference)
+    lines = text(what, width=100).splitlines()
+    assert "ssmspec analyze some/model.pth --against dfout" in lines
+    assert "ssmspec analyze some/model.pth --verbose" in lines
+    assert lines[-1] == "ssmspec explain ALI001"
+    for other in (
+        report(layer(), reference=reference),
+        report(layer(), findings=(aliased,), reference=replace(reference, metrics={})),
+        report(layer(symmetry="real"), findings=(aliased,), reference=reference),
+    ):
+        assert "dfout" not in text(other, width=100)
+    narrow = text(what, width=40).splitlines()
+    start = narrow.index("ssmspec analyze some/model.pth \\")
+    assert narrow[start + 1].strip() == "--seq-len L"
+
+
+def test_the_legend_names_the_columns_that_are_there():
+    shown = text(report(layer()), width=200)
+    assert "dt step size; tau time constant" in shown
+    assert "entangled R²" in shown
+    assert "entangled R²" not in text(report(layer(entanglement=None)), width=200)
+
+
+def test_a_ci_log_is_wrapped_and_whole(monkeypatch):
+    for name in ("CI", "FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    plain = page_for(None, verbose=False)
+    assert plain == Page()
+    monkeypatch.setenv("COLUMNS", "60")
+    assert page_for(None, verbose=False) == plain
+    monkeypatch.setenv("CI", "true")
+    page = page_for(None, verbose=False)
+    names = [f"encoder.blocks.{i}.a_rather_long_module_name.kernel" for i in range(20)]
+    shown = WRITERS["text"].render(report(*map(layer, names), assumptions=("word " * 60,)), page)
+    assert all(name in shown for name in names)
+    words = [line for line in shown.splitlines() if "word" in line]
+    assert len(words) > 1
+    assert max(map(len, words)) <= 120
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert page_for(None, verbose=True) == Page(width=60, color=True, verbose=True)
+    assert page_for(Path("x.txt"), verbose=False) == plain
 
 
 def test_a_hybrid_says_how_many_blocks_are_ours():
