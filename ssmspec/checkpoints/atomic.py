@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -208,6 +209,20 @@ def _require_replaceable(path: Path, names: Collection[str]) -> None:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".ssmspec-{secrets.token_hex(8)}.tmp")
+
+
+_TEMPORARY_NAME = re.compile(r"\.ssmspec-[0-9a-f]{16}\.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Whoever calls knows that no process is writing there now.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

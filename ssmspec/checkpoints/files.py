@@ -25,6 +25,14 @@ from ssmspec.naming import printable, shown
 HEAD_BYTES = 512
 """How much of a file's beginning is looked at to recognize its format."""
 
+MAX_TOML_BYTES = 2**18
+"""Largest configuration or map that is read; written by hand, they have a few kilobytes."""
+
+_DEEP_KEY = re.compile(
+    r"""(?<![\w."'-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""", re.ASCII
+)
+"""64 parts of a key with dots between, for which `tomllib` takes a time that grows as a square."""
+
 _SPECIAL = {
     stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a character device", stat.S_IFBLK: "a block device",
     stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
@@ -209,7 +217,45 @@ def parse_json(content: bytes, path: Path) -> Any:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {printable(twice[:100])!r} is there twice")
     return found
+
+
+def read_whole(path: Path, limit: int) -> bytes:
+    """All bytes of a small regular file.
+
+    Raises:
+        CheckpointError: it cannot be read, is no regular file, or holds more than `limit` bytes.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise unreadable(path, error) from None
+    if len(content) > limit:
+        raise CheckpointError(f"{shown(path)} is larger than {limit:,} bytes")
+    return content
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a small TOML file.
+
+    Raises:
+        CheckpointError: it cannot be read, holds more than `MAX_TOML_BYTES`, or is not valid TOML.
+    """
+    import tomllib  # noqa: PLC0415 - most commands read none
+
+    try:
+        text = read_whole(path, MAX_TOML_BYTES).decode("utf-8")
+        if _DEEP_KEY.search(text):
+            raise RecursionError
+        return tomllib.loads(text)
+    except RecursionError:
+        cause = "nested too deeply"
+    except UnicodeDecodeError:
+        cause = "not UTF-8"
+    except (ValueError, OverflowError) as error:  # TOMLDecodeError is one
+        cause = printable(" ".join(str(error).split()))[:200]
+    raise CheckpointError(f"{shown(path)} is not valid TOML: {cause}")

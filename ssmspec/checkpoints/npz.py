@@ -12,27 +12,24 @@ what `numpy.savez` writes.
 from __future__ import annotations
 
 import io
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo, shaped
 from ssmspec.checkpoints.dtypes import DTYPES
 from ssmspec.checkpoints.files import open_regular
+from ssmspec.checkpoints.npy_header import MAX_CHARS, HeaderError, read_header
+from ssmspec.checkpoints.zips import BoundedReads, require_disjoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from ssmspec.naming import printable, shown
 
-MAX_DIRECTORY_BYTES = 16 * 2**20
-"""Longest zip directory that is read: some 150,000 members with ordinary names."""
-
-MAX_HEADER_CHARS = 10_000
-"""Longest npy header that is parsed; numpy's own limit."""
+FREE_HEADER_BYTES = 2**20
+"""All headers together may have this plus the bytes of the file, which in honest ones they are."""
 
 DEFLATE_RATIO = 1032
 """The most that deflate can shrink anything; a member that claims more is lying."""
@@ -55,12 +52,14 @@ class NpzCheckpoint(Checkpoint):
     container = "npz"
 
     def __init__(self, path: Path) -> None:
-        self._file = _BoundedReads(open_regular(path).detach())
+        self._file = BoundedReads(open_regular(path).detach())
         try:
             size = self._file.seek(0, 2)
             super().__init__(str(path), size)
             self._limit = max(FREE_BYTES, EXPANSION * size)
             self._zip = _open_zip(self._file, path)
+            require_disjoint(path, self._zip.infolist())
+            self._headers_left = FREE_HEADER_BYTES + size
             self._members: dict[str, _Member] = {}
             others = 0
             for entry in self._zip.infolist():
@@ -91,10 +90,17 @@ class NpzCheckpoint(Checkpoint):
         try:
             with self._zip.open(entry) as stream:
                 # A header says how long it is, up to 4 GiB, and numpy believes it: offer no more.
-                head = io.BytesIO(stream.read(MAX_HEADER_CHARS + 16))
-                return _Member.from_header(name, entry, head)
+                head = io.BytesIO(stream.read(MAX_CHARS + 16))
+                member = _Member.from_header(name, entry, head)
         except _DEFECTS as error:
             raise self._damaged(name, error) from None
+        self._headers_left -= member.start
+        if self._headers_left < 0:
+            raise UnsafeCheckpointError(
+                f"{shown(self.path)}: the headers of its arrays unpack to more bytes than the file "
+                f"has, which is out of proportion"
+            )
+        return member
 
     def _load(self, info: TensorInfo) -> Array:
         member = self._members[info.name]
@@ -154,45 +160,11 @@ class _Member:
     @classmethod
     def from_header(cls, name: str, entry: zipfile.ZipInfo, stream: IO[bytes]) -> _Member:
         try:
-            shape, fortran, dtype = _parse_header(stream)
-        except Exception as error:
-            # On a malicious header numpy lets through whatever the tokenizer, the parser and the
-            # dtype constructor raise; nothing else runs in there.
-            raise ValueError(str(error) or type(error).__name__) from None
-        if any(length < 0 for length in shape):
-            raise ValueError("an axis has a negative length")
-        info = TensorInfo(name, dtype.name, tuple(int(length) for length in shape))
-        return cls(info, entry, stream.tell(), dtype, fortran=fortran)
-
-
-def _parse_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(stream)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # headers by Python 2, deprecated type codes
-        if version == (1, 0):
-            return npy.read_array_header_1_0(stream, max_header_size=MAX_HEADER_CHARS)
-        if version == (2, 0):
-            return npy.read_array_header_2_0(stream, max_header_size=MAX_HEADER_CHARS)
-    raise ValueError(f"npy version {version} is for structured arrays only")
-
-
-class _BoundedReads(io.BufferedReader):
-    """A file that refuses to be read in one piece larger than a zip directory may be.
-
-    `zipfile` reads the whole directory at once and makes an object of every 46 bytes of it.
-    """
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0:
-            here = self.tell()
-            size = self.seek(0, io.SEEK_END) - here
-            self.seek(here)
-        if size > MAX_DIRECTORY_BYTES:
-            raise UnsafeCheckpointError(
-                f"the zip directory of {shown(str(self.name))} is larger than "
-                f"{MAX_DIRECTORY_BYTES:,} bytes, which no set of arrays needs"
-            )
-        return super().read(size)
+            header = read_header(stream)
+        except HeaderError as error:
+            raise ValueError(str(error)) from None
+        info = TensorInfo(name, header.dtype.name, header.shape)
+        return cls(info, entry, stream.tell(), header.dtype, fortran=header.fortran)
 
 
 def _open_zip(file: IO[bytes], path: Path) -> zipfile.ZipFile:
@@ -236,7 +208,7 @@ def _recognizes(path: Path, head: bytes) -> bool:
     if first.endswith((b".npy", b"data.pkl")):  # nearly always decided here
         return first.endswith(b".npy")
     try:
-        with _BoundedReads(open_regular(path).detach()) as file:
+        with BoundedReads(open_regular(path).detach()) as file:
             names = _open_zip(file, path).namelist()
     except CheckpointError:
         return False

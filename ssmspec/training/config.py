@@ -20,6 +20,10 @@ DEFAULT_EPOCHS = 10
 """Passes over the data where nothing is said of when to stop."""
 
 
+MOST_NUMBERS = 2**31
+"""Parameters that a model may have, roughly counted: 8 GiB in float32, before any is drawn."""
+
+
 class Norm(StrEnum):
     """What normalizes a block's features: each position by itself, or each feature over a batch."""
 
@@ -112,6 +116,12 @@ class ModelConfig:
         _at_least("n_layers", self.n_layers, 1)
         if self.d_state < 2 or self.d_state % 2:
             raise UsageError(f"d_state must be even and at least 2, got {self.d_state}")
+        numbers = self.n_layers * self.d_model * (2 * self.d_model + 4 * self.d_state)
+        if numbers > MOST_NUMBERS:
+            raise UsageError(
+                f"{self.n_layers} blocks of d_model = {self.d_model} and d_state = {self.d_state} "
+                f"have some {numbers:.0e} parameters; choose a smaller model"
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise UsageError(f"dropout must lie in [0, 1), got {self.dropout}")
 

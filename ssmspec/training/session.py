@@ -7,7 +7,9 @@ Beneath `train` stand what it puts together at step 0 (`assemble`), what a file 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +33,13 @@ from ssmspec.training.model.initialize import new_layer
 from ssmspec.training.model.stack import SequenceModel, build_model
 from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import OnProgress, Row, TrainResult
-from ssmspec.training.resume_file import Best, RunState, Standing, load_state
+from ssmspec.training.resume_file import (
+    Best,
+    RunState,
+    Standing,
+    load_state,
+    require_fitting,
+)
 from ssmspec.training.run_folder import (
     INITIAL,
     RESUME,
@@ -43,6 +51,7 @@ from ssmspec.training.run_folder import (
     write_config,
     write_weights,
 )
+from ssmspec.training.run_lock import locked
 from ssmspec.training.schedule import Rate
 from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
@@ -90,16 +99,18 @@ def train(
     folder = Path(output)
     if resume and force:
         raise UsageError("to resume continues a run and force replaces it; choose one of them")
-    if not resume:
-        require_free(folder, force=force)
-    stored = stored_state(folder, config) if resume else None
-    choose_device(device)  # these before data are made and loaded for nothing
-    task_of(config)
-    new_layer(config.model, config.seed, 0)
-    with (
-        accelerated(device, config.precision) as accelerator,
-        own_random_numbers(accelerator.device),
-    ):
+    with ExitStack() as held:
+        is_held = _is_main() and folder.is_dir()
+        if is_held:
+            held.enter_context(locked(folder))
+        if not resume:
+            require_free(folder, force=force)
+        stored = stored_state(folder, config) if resume else None
+        choose_device(device)  # these before data are made and loaded for nothing
+        task_of(config)
+        new_layer(config.model, config.seed, 0)
+        accelerator = held.enter_context(accelerated(device, config.precision))
+        held.enter_context(own_random_numbers(accelerator.device))
         _require_shares(config, accelerator)
         with accelerator.main_process_first():  # one process makes what the others find in a cache
             data = load_data(config, tell if accelerator.is_main_process else tell_nobody)
@@ -114,12 +125,20 @@ def train(
         if stored is not None:
             loop = restore(loop, stored)
         if accelerator.is_main_process:
+            if not is_held:
+                held.enter_context(locked(folder))
+                require_free(folder, force=force)  # another run may have been quicker
             _open_folder(loop, resumed=resume)
         accelerator.wait_for_everyone()
         caught = loop.run()
         if caught:
             leave(caught, f"stopped after step {loop.standing.step:,} and saved")
         return _finish(loop)
+
+
+def _is_main() -> bool:
+    """Whether this is the only process, or the one that writes for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _require_shares(config: TrainConfig, accelerator: Accelerator) -> None:
@@ -336,7 +355,9 @@ def restore(loop: Loop, stored: RunState) -> Loop:
 
     Raises:
         UsageError: it stood beyond the last step.
+        CheckpointError: its tensors are not those of this model.
     """
+    require_fitting(stored, loop.recorder.folder / RESUME, loop.model, loop.optimizer)
     loop.model.load_state_dict(dict(stored.model))
     loop.optimizer.load_state_dict(dict(stored.optimizer))
     if loop.accelerator.scaler is not None and stored.scaler is not None:

@@ -11,7 +11,6 @@ A preset holds ranges for schemes of both kinds, and `read_preset` leaves those 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import StrEnum
@@ -19,8 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, get_args, get_type_hints
 
-from ssmspec.errors import UsageError
-from ssmspec.naming import did_you_mean, printable
+from ssmspec.checkpoints.files import read_toml
+from ssmspec.errors import CheckpointError, UsageError
+from ssmspec.naming import did_you_mean, printable, shown
 from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.schemes.options import SchemeOptions
 from ssmspec.training.config import ModelConfig, TrainConfig
@@ -29,6 +29,8 @@ Settings: TypeAlias = Mapping[str, Any]
 """Key to value, as TOML and JSON hold them; None is "not set"."""
 
 TASK_SETTINGS = "task_settings"
+LARGEST = 2**53
+"""Whole numbers lie below; larger ones are no exact floats."""
 _TOGETHER = (("epochs", "max_steps"), ("warmup", "warmup_steps"), ("schedule", "schedule_steps"))
 """Keys that say one thing: whoever gives one of them gives them all."""
 
@@ -77,14 +79,11 @@ def read_file(path: Path) -> Settings:
     Raises:
         UsageError: it cannot be read, is no TOML, or has a key or a value that makes no sense.
     """
-    shown = printable(str(path))
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{shown} is no valid TOML: {printable(str(error))}") from None
-    return checked(table, shown)
+        table = read_toml(path)
+    except CheckpointError as error:
+        raise UsageError(str(error)) from None
+    return checked(table, shown(path))
 
 
 def combine(*layers: Settings) -> dict[str, Any]:
@@ -167,6 +166,8 @@ def _types() -> Mapping[str, tuple[type, ...]]:
 
 
 def _converted(key: str, value: Any, types: tuple[type, ...], where: str) -> Any:
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise UsageError(f"{where}: {key} is too large for a number of this program")
     if isinstance(value, types) and not (isinstance(value, bool) and bool not in types):
         return value
     wanted = types[0]

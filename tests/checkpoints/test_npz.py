@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ssmspec.checkpoints import npz
+from ssmspec.checkpoints import zips
 from ssmspec.checkpoints.npz import CONTAINER, NpzCheckpoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 
@@ -246,7 +246,7 @@ def test_a_huge_zip_directory_is_not_read(tmp_path):
     body = path.read_bytes()
     start = body.rindex(b"PK\x01\x02")
     entry = body[start : body.rindex(b"PK\x05\x06")]
-    directory = entry * (npz.MAX_DIRECTORY_BYTES // len(entry) + 1)
+    directory = entry * (zips.MAX_DIRECTORY_BYTES // len(entry) + 1)
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(directory), start, 0)
     path.write_bytes(body[:start] + directory + end)
     assert check_refusal(path, "a", UnsafeCheckpointError) < 2**20

@@ -1,6 +1,7 @@
 """Stopping and going on: the numbers of a run must not tell when it was interrupted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.training import train
 from ssmspec.training.interruption import TERMINATED
+from ssmspec.training.run_lock import locked
 from tests.examples.training_runs import left_in, rows_of, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,3 +177,43 @@ def test_a_damaged_state_is_told_and_runs_no_code(tmp_path, run_of_five):
     torch.save({"ssmspec_resume": Path("/")}, tmp_path / "resume.pt")  # an object, not a number
     with pytest.raises(CheckpointError, match="is damaged"):
         train(tiny(), tmp_path, resume=True)
+
+
+def test_a_tampered_state_is_one_sentence(tmp_path, run_of_five):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((run_of_five / name).read_bytes())
+    whole = torch.load(run_of_five / "resume.pt", weights_only=True)
+    weight = next(iter(whole["model"]))
+    groups = whole["optimizer"]["param_groups"]
+    tampered = [
+        {"step": 10**400}, {"step": -1}, {"rows": [[1]]}, {"rows": 3}, {"window": []},
+        {"best": {"step": 1}}, {"model": []}, {"model": {}}, {"optimizer": {"param_groups": []}},
+        {"model": {**whole["model"], weight: torch.zeros(1)}}, {"monitor": [1]},
+        {"best": {**whole["best"], "weights": {}}},
+        {"optimizer": {**whole["optimizer"], "state": {0: {"exp_avg": torch.zeros(3, 5, 7)}}}},
+        {"optimizer": {**whole["optimizer"], "param_groups": [{**g, "lr": "x"} for g in groups]}},
+    ]  # fmt: skip
+    for change in tampered:
+        torch.save({**whole, **change}, tmp_path / "resume.pt")
+        with pytest.raises(CheckpointError, match=r"is damaged|does not hold this model's"):
+            train(tiny(), tmp_path, resume=True)
+
+
+def test_a_run_is_written_by_one_process_and_what_killed_ones_left_is_swept(tmp_path, run_of_five):
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "run"
+    shutil.copytree(run_of_five, folder)
+    left = folder / ".ssmspec-0123456789abcdef.tmp"
+    left.write_text("half")
+    (folder / ".ssmspec-mine.tmp").write_text("not ours")
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    for how in ({"resume": True}, {"force": True}):
+        with pytest.raises(UsageError, match="another process is training into"):
+            train(tiny(), folder, **how)
+    assert left.exists()
+    os.close(descriptor)
+    with locked(folder):
+        pass
+    assert not left.exists()
+    assert (folder / ".ssmspec-mine.tmp").exists()

@@ -176,10 +176,20 @@ def test_a_file_is_checked_and_named(tmp_path):
     with pytest.raises(UsageError, match=r"run.toml has an unknown key 'lrr'; did you mean 'lr'"):
         read_file(path)
     path.write_text("lr = \n")
-    with pytest.raises(UsageError, match=r"run.toml is no valid TOML"):
+    with pytest.raises(UsageError, match=r"run.toml is not valid TOML"):
         read_file(path)
-    with pytest.raises(UsageError, match=r"none.toml cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"none.toml does not exist"):
         read_file(tmp_path / "none.toml")
+    for text, told in (
+        ("a = " + "{a = " * 2000, "nested too deeply"),
+        (".".join("a" * 5000) + " = 1", "nested too deeply"),
+        ("#" * 300_000, "is larger than"),
+        ("seed = 1" + "0" * 400, "seed is too large"),
+        ("d_model = 1000000000", "choose a smaller model"),
+    ):
+        path.write_text('task = "delay"\n' + text)
+        with pytest.raises(UsageError, match=told):
+            to_config(read_file(path))
 
 
 def test_presets():

@@ -14,6 +14,7 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.files import StableFile, open_regular
+from ssmspec.checkpoints.zips import MAX_DIRECTORY_BYTES, require_disjoint
 from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 from ssmspec.naming import printable, shown
 
@@ -22,9 +23,6 @@ from ssmspec.naming import printable, shown
 # while a bomb reaches 1032. The slack lets small members of zeros pass.
 _MAX_RATIO = 100
 _RATIO_SLACK = 4096
-
-# Heuristic: some 250,000 members with ordinary names.
-_MAX_DIRECTORY_BYTES = 32 << 20
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ENCRYPTED = 0x1 | 0x40
@@ -64,6 +62,7 @@ class ZipMembers:
                 f"{shown(path)} is a zip archive with two members of one name, so programs "
                 f"disagree about what it holds"
             )
+        require_disjoint(path, entries)
         self.sizes: Mapping[str, int] = {
             name: entry.file_size for name, entry in self._entries.items()
         }
@@ -184,7 +183,7 @@ class _BoundedReads(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(0, self._window.size - self._position)
         size = left if size is None or size < 0 else min(size, left)
-        if size > _MAX_DIRECTORY_BYTES:
+        if size > MAX_DIRECTORY_BYTES:
             raise UnsafeCheckpointError(
                 f"{shown(self._window.path)} has a zip directory of {size:,} bytes, more than any "
                 f"set of tensors needs"

@@ -5,15 +5,19 @@ Nothing in them is executed: arrays of Python objects, which numpy would unpickl
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from ssmspec.arrays import Array
-from ssmspec.errors import UsageError
+from ssmspec.checkpoints.files import open_regular, read_head
+from ssmspec.checkpoints.npy_header import read_header
+from ssmspec.checkpoints.npz import NpzCheckpoint
+from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.naming import printable
 
 _BLOCK = 2**24
@@ -36,10 +40,10 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, Array]:
         found = _from_folder(path, names) if path.is_dir() else _from_npz(path, names)
     except FileNotFoundError:
         raise UsageError(f"{shown} does not exist") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+    except CheckpointError as error:
+        raise UsageError(f"{shown} cannot be read as numpy arrays: {error}") from None
+    except (OSError, ValueError, MemoryError) as error:
         cause = printable(str(error).partition("\n")[0])
-        if any(word in cause for word in ("allow_pickle", "pickled", "Python objects")):
-            cause = "it is no .npy or .npz file, or holds Python objects, which are never unpickled"
         raise UsageError(f"{shown} cannot be read as numpy arrays: {cause}") from None
     for name, array in found.items():
         if array.dtype.hasobject or array.dtype.names is not None:
@@ -48,23 +52,32 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, Array]:
 
 
 def _from_npz(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            raise ValueError("it is no .npz file; numpy.savez(FILE, x=..., y=...) writes one")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as archive:
-            _refuse_lookalikes(archive.files, names, path)
-            return {name: archive[name] for name in names if name in archive.files}
+    if not read_head(path).startswith(b"PK"):
+        raise ValueError("it is no .npz file; numpy.savez(FILE, x=..., y=...) writes one")
+    with NpzCheckpoint(path) as archive:
+        _refuse_lookalikes(list(archive.tensors), names, path)
+        return {name: archive.load(name) for name in names if name in archive.tensors}
 
 
 def _from_folder(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
     _refuse_lookalikes([file.stem for file in path.glob("*.npy")], names, path)
     files = {name: path / f"{name}.npy" for name in names}
-    return {
-        name: np.load(file, mmap_mode="r", allow_pickle=False)
-        for name, file in files.items()
-        if file.is_file()
-    }
+    return {name: _mapped(file) for name, file in files.items() if file.exists()}
+
+
+def _mapped(path: Path) -> Array:
+    """A .npy file that stays on disk until it is used."""
+    with open_regular(path) as file:
+        header = read_header(file)
+        order: Literal["C", "F"] = "F" if header.fortran else "C"
+        if header.dtype.hasobject or header.dtype.kind == "V":
+            raise ValueError("it holds records or Python objects, which are never unpickled")
+        size = math.prod(header.shape) * header.dtype.itemsize
+        if file.tell() + size > os.fstat(file.fileno()).st_size:
+            raise ValueError(f"{path.name} should hold {size:,} bytes of numbers, and is shorter")
+        if not size:
+            return np.empty(header.shape, header.dtype)
+        return np.memmap(file, header.dtype, "r", file.tell(), header.shape, order)
 
 
 def _refuse_lookalikes(found: list[str], names: tuple[str, ...], path: Path) -> None:

@@ -17,7 +17,7 @@ setting `split_seed`, not from the run's seed, so that runs are compared on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ SETTINGS = (("readout", "mean"), ("sample_rate", "0"), ("row_stride", "0"), ("sp
 PARTS = ("", "_val", "_test")
 NAMES = tuple(f"{name}{part}" for part in PARTS for name in ("x", "y", "lengths"))
 HELD_OUT = 0.1
+MOST_KINDS = 2**20
+"""Classes or tokens that a model can tell apart; a heuristic, above any vocabulary in use."""
 WANTED = (
     "a file with arrays x (n, L, d) and y, or a folder with x.npy and y.npy; y of integers (n,) "
     "is a class for a sequence"
@@ -80,7 +82,7 @@ def load(options: TaskOptions) -> Data:
         d_input=1 if first.x.ndim == 2 else first.x.shape[2],
         d_output=_outputs(target, parts),
         seq_len=length,
-        vocabulary=max(extremes(p.x)[1] for p in parts.values()) + 1 if tokens else None,
+        vocabulary=_kinds("x", "tokens", [p.x for p in parts.values()]) if tokens else None,
         readout=Readout(settings.choice("readout", tuple(kind.value for kind in Readout))),
         sample_rate=_rate(settings),
         row_stride=settings.integer("row_stride", 0) or None,
@@ -206,10 +208,21 @@ def _require_alike(name: str, part: Part, first: Part, path: Path) -> None:
 def _outputs(target: Target, parts: Mapping[str, Part]) -> int:
     if target is Target.VALUE_PER_STEP:
         return int(parts[""].y.shape[2])
-    classes = max(extremes(part.y)[1] for part in parts.values()) + 1
+    classes = _kinds("y", "classes", [part.y for part in parts.values()])
     if classes < 2:
         raise UsageError("y has a single class, so that there is nothing to learn")
     return classes
+
+
+def _kinds(name: str, what: str, arrays: Sequence[Array]) -> int:
+    """How many kinds integers from 0 can be of; each takes a row of the model's weights."""
+    kinds = max(extremes(array)[1] for array in arrays) + 1
+    if kinds > MOST_KINDS:
+        raise UsageError(
+            f"{name} has a number of {kinds - 1:,}, so that the model would need {kinds:,} {what}; "
+            f"number them from 0 without gaps (at most {MOST_KINDS:,})"
+        )
+    return kinds
 
 
 def _splits(

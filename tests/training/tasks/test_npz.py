@@ -142,7 +142,7 @@ def with_nan():
         ({"x": numbers(N, L), "y": CLASSES + 0.5}, "one number a sequence"),
         ({"x": numbers(N, L), "y": np.full((N, L), np.nan)}, "NaN everywhere"),
         ({"x": numbers(N, L), "y": np.full((N, L), np.inf)}, "is infinite"),
-        ({"x": numbers(N, L), "y": np.array(["a"] * N)}, "is <U1 of shape"),
+        ({"x": numbers(N, L), "y": np.array(["a"] * N)}, "hold no numbers"),
         ({"x": numbers(N, L), "y": CLASSES, "lengths": np.zeros(N, int)}, "must lie in 1 to 6"),
         ({"x": numbers(N, L), "y": CLASSES, "lengths": np.ones(3, int)}, "must be integers"),
         (
@@ -169,7 +169,7 @@ class Trap:
 
 def test_nothing_is_unpickled(save, tmp_path):
     sprung = tmp_path / "sprung"
-    with pytest.raises(UsageError, match="never unpickled"):
+    with pytest.raises(UsageError, match="unpickling them would run code"):
         load(save(x=np.array([Trap(sprung)], dtype=object), y=CLASSES))
     path = tmp_path / "x.npz"
     path.write_bytes(pickle.dumps(Trap(sprung)))
@@ -181,6 +181,18 @@ def test_nothing_is_unpickled(save, tmp_path):
     with pytest.raises(UsageError, match="never unpickled"):
         load(folder)
     assert not sprung.exists()
+
+
+def test_counts_out_of_proportion_are_one_sentence(save, tmp_path):
+    classes = CLASSES.copy()
+    classes[0] = 10**9
+    with pytest.raises(UsageError, match="the model would need 1,000,000,001 classes"):
+        load(save(x=numbers(N, L), y=classes))
+    header = repr({"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}).encode()
+    claimed = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "x.npy").write_bytes(claimed)
+    with pytest.raises(UsageError, match="should hold"):
+        load(tmp_path)
 
 
 def test_a_cut_file_is_damaged(save):
