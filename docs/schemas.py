@@ -17,8 +17,8 @@ from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Metric
 from ssmspec.outcome import Direction, Level, Verdict
 from ssmspec.reading import Discretization
+from ssmspec.results.base import SCHEMA_VERSION
 from ssmspec.results.check import COULD_NOT_JUDGE, GATE_FAILED, PASSED, WHOLE_MODEL, Status
-from ssmspec.results.report import SCHEMA_VERSION
 from ssmspec.rules import RULES
 from ssmspec.spectrum import Symmetry
 from ssmspec.units import CYCLES_PER_SAMPLE, HERTZ

@@ -25,6 +25,7 @@ from ssmspec._version import __version__
 if TYPE_CHECKING:
     from ssmspec.analysis.against import against
     from ssmspec.analysis.comparison import compare
+    from ssmspec.analysis.face import load_report
     from ssmspec.analysis.model import read_spectra
     from ssmspec.analysis.report import analyze
     from ssmspec.analysis.sweep import sweep
@@ -66,6 +67,7 @@ __all__ = [
     "analyze",
     "check",
     "compare",
+    "load_report",
     "open_checkpoint",
     "read_spectra",
     "reinit",
@@ -80,6 +82,7 @@ _HOMES = {
     "CheckRun": "ssmspec.results.check",
     "against": "ssmspec.analysis.against",
     "compare": "ssmspec.analysis.comparison",
+    "load_report": "ssmspec.analysis.face",
     "sweep": "ssmspec.analysis.sweep",
     "Checkpoint": "ssmspec.checkpoints",
     "open_checkpoint": "ssmspec.checkpoints",

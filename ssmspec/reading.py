@@ -1,10 +1,14 @@
 """How a checkpoint is to be read: what the file does not say and the user does.
 
-One frozen record, shared by every command and library function that opens a checkpoint.
+One frozen record, shared by every command and library function that opens a checkpoint. What it
+leaves open is filled in once, best knowledge first: the options, a configuration, and what the file
+notes of its own training (`ssmspec train` leaves that as JSON in the metadata of its files, where a
+copy, a better or a re-initialized model keeps it).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import os
@@ -132,11 +136,49 @@ class Reading:
                 return rate.sample_rate
         return self.sample_rate
 
-    def with_seq_len(self, seq_len: int | None) -> Reading:
-        """The same reading, with a sequence length found in the file when none was given."""
-        return (
-            self if seq_len is None or self.seq_len is not None else replace(self, seq_len=seq_len)
-        )
+    def or_else(self, other: Reading) -> Reading:
+        """The same reading, with what it leaves open taken from another one."""
+        left_open = {
+            field.name: getattr(other, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) == field.default
+        }
+        return replace(self, **left_open)
+
+
+NOTE = "ssmspec"
+"""Key of the metadata entry in which a file notes how it was trained."""
+
+_NOTED = {
+    "seq_len": "sequence length",
+    "sample_rate": "sample rate in hertz",
+    "row_stride": "row stride",
+}
+
+
+def noted(text: str | None) -> Reading:
+    """What a file notes of its own training.
+
+    Entries that make no sense are passed over: a note is a convenience, not a part of the model.
+
+    Args:
+        text: the metadata entry `NOTE`, or None where there is none.
+    """
+    try:
+        note = json.loads(text or "{}")
+        return Reading(**{name: note.get(name) for name in _NOTED})
+    except (ValueError, AttributeError, OverflowError, RecursionError, UsageError):
+        return Reading()
+
+
+def taken_over(asked: Reading, used: Reading) -> tuple[str, ...]:
+    """Sentences for a report: what was read from a note because nobody said otherwise."""
+    return tuple(
+        f"the {title}, {getattr(used, name):g}, is what the file says of its training "
+        f"(--{name.replace('_', '-')} changes it)"
+        for name, title in _NOTED.items()
+        if getattr(asked, name) != getattr(used, name)
+    )
 
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -11,25 +11,21 @@ the nearest is too far to be believed, neither word is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
 
-from ssmspec.analysis.measure import layer_report, measure
-from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, find, opened
-from ssmspec.checkpoints.reading_note import completed
+from ssmspec.analysis.measure import InitialSpectra, layer_report, measure
+from ssmspec.analysis.model import ModelLayer, Progress, ReadingOptions, Source, open_model
 from ssmspec.errors import UsageError
-from ssmspec.families.base import Family
-from ssmspec.families.catalog import Catalog
-from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
 from ssmspec.metrics.initialization import UNMOVED, drift
-from ssmspec.outcome import NotApplicable, Skipped
+from ssmspec.outcome import NotApplicable
 from ssmspec.reading import Reading
 from ssmspec.results.against import Contrast, LayerContrast, SchemeComparison, Start
-from ssmspec.results.report import CheckpointSummary, LayerReport
+from ssmspec.results.report import LayerReport
 from ssmspec.schemes import SCHEMES, Kind, Scheme
 from ssmspec.schemes.options import DEFAULTS
 from ssmspec.spectrum import LayerSpectrum, Structure
@@ -50,7 +46,7 @@ def against(
     reading: Reading | None = None,
     *,
     seed: int = SEED,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[ReadingOptions],
 ) -> SchemeComparison:
     """Set every layer of a model beside the layer that an initialization scheme would give it.
@@ -72,45 +68,25 @@ def against(
         CheckpointError: the source cannot be read.
         NoLayersError: nothing in it looks like a state-space layer.
     """
-    chosen = chosen_reading(reading, options)
     law = SCHEMES.require(scheme)
     if seed < 0:
         raise UsageError(f"a seed is a non-negative integer, got {seed}")
-    with opened(source) as checkpoint:
-        chosen = completed(chosen, checkpoint)
-        found, skipped = find(Catalog(checkpoint), chosen)
-        layers: list[LayerContrast] = []
-        assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
-        for done, layer in enumerate(found, start=1):
-            spectrum = layer.read(checkpoint, chosen)
-            if isinstance(spectrum, Skipped):
-                skipped += (spectrum,)
-            else:
-                layers.append(_contrast(layer.family, spectrum, law, chosen, (seed, done - 1)))
-                assumptions |= dict.fromkeys(spectrum.assumptions)
-            if progress is not None:
-                progress(done, len(found))
-        assumptions |= dict.fromkeys(_assumptions(law, seed, layers))
+    with open_model(source, reading, **options) as model:
+        layers = [_contrast(layer, law, seed) for layer in model.layers(progress)]
+        model.assume(_assumptions(law, seed, layers))
         return SchemeComparison(
-            checkpoint=CheckpointSummary(
-                checkpoint.path, checkpoint.container, checkpoint.size, len(checkpoint.tensors)
-            ),
+            **model.about(),
             scheme=law.id,
             seed=seed,
             layers=tuple(layers),
             model=_model(layers),
-            skipped=skipped,
-            assumptions=tuple(assumptions),
-            sequence_length=chosen.seq_len,
-            sample_rate=chosen.sample_rate,
         )
 
 
-def _contrast(
-    family: Family, spectrum: LayerSpectrum, law: Scheme, reading: Reading, seed: Sequence[int]
-) -> LayerContrast:
-    measured, _ = measure(family, spectrum, reading)
-    drawn = _reference(spectrum, law, seed)
+def _contrast(layer: ModelLayer, law: Scheme, seed: int) -> LayerContrast:
+    family, spectrum, reading = layer.found.family, layer.spectrum, layer.model.reading
+    measured = measure(family, spectrum, reading).layer
+    drawn = _reference(spectrum, law, (seed, layer.place))
     if isinstance(drawn, NotApplicable):
         return LayerContrast(measured, drawn, None, {})
     context = Context(reading.seq_len, reading.rate_of(spectrum.name), no_kernel=NO_KERNEL)

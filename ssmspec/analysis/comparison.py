@@ -13,13 +13,10 @@ from typing import TypeAlias, Unpack
 import numpy as np
 
 from ssmspec.analysis.matching import match_names
-from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, opened
-from ssmspec.analysis.report import analyze
+from ssmspec.analysis.model import Model, ReadingOptions, Source, chosen_reading, open_model
+from ssmspec.analysis.report import report_of
 from ssmspec.analysis.tensors import compare_tensors, parameters
-from ssmspec.checkpoints import Checkpoint
 from ssmspec.errors import UsageError
-from ssmspec.families.catalog import Catalog
-from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.initialization import displacements
 from ssmspec.naming import did_you_mean, matches, printable
@@ -46,22 +43,22 @@ NOT_SAVED = "the saved report does not have it"
 
 @dataclass(frozen=True)
 class _Measured:
-    """One side: its report and, where it is a checkpoint, the open file and its layers."""
+    """One side: its report and, where it is a checkpoint, the open model."""
 
     path: str
     report: Report
-    checkpoint: Checkpoint | None = None
-    layers: Mapping[str, FoundLayer] | None = None
+    model: Model | None = None
 
-    def spectrum(self, layer: str, reading: Reading) -> LayerSpectrum | None:
+    def spectrum(self, name: str) -> LayerSpectrum | None:
         """The poles of a measured layer; None where this side is a saved report."""
-        if self.checkpoint is None or self.layers is None:
+        if self.model is None:
             return None
-        spectrum = self.layers[layer].read(self.checkpoint, reading)
-        return spectrum if isinstance(spectrum, LayerSpectrum) else None
+        found = next(found for found in self.model.found if found.site.name == name)
+        layer = self.model.read(found)
+        return layer.spectrum if layer else None
 
     def summary(self) -> Side:
-        kind = SideKind.REPORT if self.checkpoint is None else SideKind.CHECKPOINT
+        kind = SideKind.REPORT if self.model is None else SideKind.CHECKPOINT
         report = self.report
         return Side(self.path, kind, report.checkpoint, len(report.layers), report.skipped)
 
@@ -112,9 +109,7 @@ def compare(
                 a=layers_a[name_a],
                 b=layers_b[name_b],
                 metrics=_paired(layers_a[name_a].metrics, layers_b[name_b].metrics),
-                poles=_poles_moved(
-                    side_a.spectrum(name_a, chosen), side_b.spectrum(name_b, chosen)
-                ),
+                poles=_poles_moved(side_a.spectrum(name_a), side_b.spectrum(name_b)),
             )
             for name_a, name_b in matching.pairs
         )
@@ -145,11 +140,12 @@ def compare(
 
 def _with_shared(reading: Reading, a: Report, b: Report) -> Reading:
     """The reading, with what both files say of themselves where it was not given."""
-    if a.sequence_length == b.sequence_length:
-        reading = reading.with_seq_len(a.sequence_length)
-    if reading.sample_rate is None and a.sample_rate == b.sample_rate:
-        reading = replace(reading, sample_rate=a.sample_rate)
-    return reading
+    return reading.or_else(
+        Reading(
+            seq_len=a.sequence_length if a.sequence_length == b.sequence_length else None,
+            sample_rate=a.sample_rate if a.sample_rate == b.sample_rate else None,
+        )
+    )
 
 
 def _saved(source: Comparable) -> Report | None:
@@ -161,9 +157,9 @@ def _saved(source: Comparable) -> Report | None:
 def _with_saved(reading: Reading, reports: Sequence[Report]) -> Reading:
     """The reading, with what it does not say taken from the first saved report that says it."""
     for report in reports:
-        reading = reading.with_seq_len(report.sequence_length)
-        if reading.sample_rate is None and report.sample_rate is not None:
-            reading = replace(reading, sample_rate=report.sample_rate)
+        reading = reading.or_else(
+            Reading(seq_len=report.sequence_length, sample_rate=report.sample_rate)
+        )
     return reading
 
 
@@ -174,14 +170,8 @@ def _measured(
         return _Measured("a report in memory", _selected(source, reading.layers))
     if saved is not None and isinstance(source, str | os.PathLike):
         return _Measured(os.fspath(source), _selected(saved, reading.layers))
-    checkpoint = stack.enter_context(opened(source))
-    found, _ = find_layers(Catalog(checkpoint), reading)
-    return _Measured(
-        path=checkpoint.path,
-        report=analyze(checkpoint, reading),
-        checkpoint=checkpoint,
-        layers={layer.site.name: layer for layer in found},
-    )
+    model = stack.enter_context(open_model(source, reading))
+    return _Measured(model.checkpoint.path, report_of(model, source), model)
 
 
 def _selected(report: Report, glob: str | None) -> Report:
@@ -233,13 +223,9 @@ def _shape(layer: LayerSpectrum) -> str:
 def _tensors(
     a: _Measured, b: _Measured, progress: Callable[[int, int], None] | None
 ) -> tuple[TensorComparison | NotApplicable, list[str | None]]:
-    if a.checkpoint is None or b.checkpoint is None:
+    if a.model is None or b.model is None:
         return NotApplicable("a saved report holds no tensors"), []
-    sides = [
-        parameters(Catalog(side.checkpoint), tuple((side.layers or {}).values()))
-        for side in (a, b)
-        if side.checkpoint is not None
-    ]
+    sides = [parameters(model.catalog, model.found) for model in (a.model, b.model)]
     result, matching = compare_tensors(sides[0], sides[1], progress)
     left_out = [side.optimizer_tensors for side in sides]
     note = f"{left_out[0]} tensors of optimizer state in A and {left_out[1]} in B are left out"

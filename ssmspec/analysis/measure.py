@@ -1,24 +1,63 @@
-"""One layer: its metrics, its profiles, and the rules that fired."""
+"""One layer measured: its metrics, its profiles, and what the rules will look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from ssmspec.families.base import Family
 from ssmspec.families.precision import Rounding
-from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.kernel import Kernel
-from ssmspec.metrics import measure_layer
-from ssmspec.metrics.base import Context
+from ssmspec.metrics import METRICS
+from ssmspec.metrics.base import Context, Metric
+from ssmspec.metrics.initialization import drift
 from ssmspec.metrics.kernel_lags import lag_profile
 from ssmspec.metrics.profiles import power_profile, timescale_profile
 from ssmspec.outcome import Finding, NotApplicable
 from ssmspec.reading import Reading
 from ssmspec.results.report import LayerReport
-from ssmspec.rules import judge
 from ssmspec.rules.base import Evidence
+from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum
+
+
+class InitialSpectra(Mapping[str, LayerSpectrum]):
+    """What a layer was, had it been initialized with each scheme its family offers, by scheme id.
+
+    Each is built when it is asked for and not kept: beside a layer of millions of modes stands one
+    initialization at a time. Of a scheme with settings a file does not tell, it is the nearest.
+    """
+
+    def __init__(self, family: Family, spectrum: LayerSpectrum) -> None:
+        self._spectrum = spectrum
+        self._schemes = tuple(
+            identifier
+            for identifier in family.known_inits
+            if not spectrum.non_finite
+            and SCHEMES[identifier].has_references(spectrum.modes, spectrum.dt, spectrum.decay)
+        )
+
+    def __getitem__(self, identifier: str) -> LayerSpectrum:
+        if identifier not in self._schemes:
+            raise KeyError(identifier)
+        layer = self._spectrum
+        candidates = [
+            replace(layer, log_poles=log_poles)
+            for log_poles in SCHEMES[identifier].references(
+                layer.channels, layer.modes, layer.dt, layer.decay, layer.discretization
+            )
+        ]
+        if len(candidates) == 1:
+            return candidates[0]
+        return min(candidates, key=lambda start: drift(layer, start))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemes)
+
+    def __len__(self) -> int:
+        return len(self._schemes)
+
 
 NOT_READ = NotApplicable("B and C were not read")
 
@@ -33,9 +72,18 @@ def measure(
     reading: Reading,
     kernel: Kernel | NotApplicable = NOT_READ,
     rounding: Rounding | None = None,
-    judge: Judge = judge,
-) -> tuple[LayerReport, tuple[Finding, ...]]:
-    """Everything that is said of one layer: its metrics, its profiles and the rules that fired."""
+    metrics: Iterable[Metric] | None = None,
+) -> Evidence:
+    """Everything that is measured of one layer, ready for the rules.
+
+    Args:
+        family: of the layer.
+        spectrum: its poles.
+        reading: how the model is read.
+        kernel: of the layer, or why there is none.
+        rounding: how far the stored type moved the poles.
+        metrics: which; all by default.
+    """
     context = Context(
         sequence_length=reading.seq_len,
         sample_rate=reading.rate_of(spectrum.name),
@@ -45,13 +93,15 @@ def measure(
         row_stride=reading.row_stride,
         resample=reading.resample,
     )
-    report = layer_report(spectrum, family.title, context)
-    return report, tuple(judge(Evidence(spectrum, report, context, rounding)))
+    layer = layer_report(spectrum, family.title, context, metrics)
+    return Evidence(spectrum, layer, context, rounding)
 
 
-def layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> LayerReport:
-    """One layer measured: metrics and profiles, without the rules."""
-    return LayerReport(
+def layer_report(
+    spectrum: LayerSpectrum, title: str, context: Context, metrics: Iterable[Metric] | None = None
+) -> LayerReport:
+    """One layer measured, without the rules: all metrics and its profiles, or some metrics only."""
+    whole = LayerReport(
         name=spectrum.name,
         family=spectrum.family,
         family_title=title,
@@ -60,7 +110,12 @@ def layer_report(spectrum: LayerSpectrum, title: str, context: Context) -> Layer
         channels=spectrum.channels,
         modes=spectrum.modes,
         selective=spectrum.selective,
-        metrics=measure_layer(spectrum, context),
+        metrics={each.id: each(spectrum, context) for each in metrics or METRICS.values()},
+    )
+    if metrics is not None:
+        return whole
+    return replace(
+        whole,
         power=power_profile(spectrum),
         timescales=timescale_profile(spectrum),
         lags=_lags(context),

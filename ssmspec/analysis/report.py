@@ -7,31 +7,28 @@ file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
 import numpy as np
 
+from ssmspec.analysis.combs import Combs
+from ssmspec.analysis.face import AnalyzedReport
 from ssmspec.analysis.measure import Judge, layer_report, measure
 from ssmspec.analysis.model import (
+    Model,
     Progress,
     ReadingOptions,
     Source,
-    _blocks,
-    _Fingerprint,
-    _with_row_stride,
-    chosen_reading,
-    find,
     layer_views,
-    opened,
+    open_model,
 )
-from ssmspec.checkpoints.reading_note import completed, taken_over
-from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
-from ssmspec.outcome import Finding, Skipped
+from ssmspec.outcome import Finding
 from ssmspec.reading import Discretization, Reading
-from ssmspec.results.report import CheckpointSummary, LayerReport, Report
+from ssmspec.results.report import LayerReport
 from ssmspec.rules import judge
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -47,7 +44,7 @@ def analyze(
     progress: Progress | None = None,
     judge: Judge = judge,
     **options: Unpack[ReadingOptions],
-) -> Report:
+) -> AnalyzedReport:
     """Measure every state-space layer of a model.
 
     Args:
@@ -66,56 +63,58 @@ def analyze(
         CheckpointError: the source cannot be read.
         NoLayersError: nothing in it looks like a state-space layer.
     """
-    chosen = asked = chosen_reading(reading, options)
-    with opened(source) as checkpoint:
-        chosen = completed(chosen, checkpoint)
-        catalog = Catalog(checkpoint)
-        found, skipped = find(catalog, chosen)
-        layers: list[LayerReport] = []
-        findings: list[Finding] = []
-        assumptions = dict.fromkeys((*checkpoint.notes, *taken_over(asked, chosen)))
-        digest = _Fingerprint(checkpoint)
-        for done, layer in enumerate(found, start=1):
-            spectrum = layer.read(checkpoint, chosen)
-            if isinstance(spectrum, Skipped):
-                skipped += (spectrum,)
-            else:
-                digest.add(spectrum)
-                kernel = layer.read_kernel(checkpoint, chosen, spectrum)
-                chosen, told = _with_row_stride(chosen, kernel)
-                rounding = layer.rounding(checkpoint, chosen, spectrum)
-                report, fired = measure(layer.family, spectrum, chosen, kernel, rounding, judge)
-                layers.append(report)
-                findings += fired
-                assumptions |= dict.fromkeys((*spectrum.assumptions, *told))
-            if progress is not None:
-                progress(done, len(found))
-        return Report(
-            checkpoint=CheckpointSummary(
-                path=checkpoint.path,
-                container=checkpoint.container,
-                size=checkpoint.size,
-                tensors=len(checkpoint.tensors),
-                fingerprint=digest.hexadecimal,
-            ),
-            layers=tuple(layers),
-            model={
-                metric.id: combine(
-                    metric,
-                    [(layer.channels * layer.modes, layer.metrics[metric.id]) for layer in layers],
-                )
-                for metric in METRICS.values()
-            },
-            findings=tuple(sorted(findings, key=lambda finding: finding.level.rank)),
-            skipped=skipped,
-            assumptions=tuple(assumptions),
-            sequence_length=chosen.seq_len,
-            sample_rate=chosen.sample_rate,
-            blocks=_blocks(catalog, [layer.name for layer in layers]),
-            reference=_reference(layers, chosen),
-            origin=partial(layer_views, source, chosen),
-            reading=asked,
+    with open_model(source, reading, **options) as model:
+        return report_of(model, source, progress=progress, judge=judge)
+
+
+def report_of(
+    model: Model,
+    source: Source,
+    *,
+    progress: Progress | None = None,
+    judge: Judge = judge,
+) -> AnalyzedReport:
+    """The report of an open model.
+
+    Args:
+        model: what to measure.
+        source: what it was opened from, which figures are drawn from later.
+        progress: as for `analyze`.
+        judge: as for `analyze`.
+    """
+    layers: list[LayerReport] = []
+    findings: list[Finding] = []
+    combs = Combs(model.reading)
+    for layer in model.layers(progress):
+        kernel = layer.kernel()
+        evidence = measure(
+            layer.found.family, layer.spectrum, model.reading, kernel, layer.rounding()
         )
+        layers.append(evidence.layer)
+        findings += judge(evidence)
+        combs.add(kernel, evidence)
+    reading = replace(model.reading, row_stride=model.reading.row_stride or combs.stride)
+    model.assume(combs.told())
+    for place, each in enumerate(layers):
+        layers[place], more = combs.measured(each, judge)
+        findings += more
+    order = {each.name: place for place, each in enumerate(layers)}
+    return AnalyzedReport(
+        **model.about(),
+        layers=tuple(layers),
+        model={
+            metric.id: combine(
+                metric,
+                [(layer.channels * layer.modes, layer.metrics[metric.id]) for layer in layers],
+            )
+            for metric in METRICS.values()
+        },
+        findings=tuple(sorted(findings, key=lambda f: (f.level.rank, order[f.layer]))),
+        blocks=model.blocks([layer.name for layer in layers]),
+        reference=_reference(layers, reading),
+        origin=partial(layer_views, source, reading),
+        reading=model.asked,
+    )
 
 
 def _reference(layers: Sequence[LayerReport], reading: Reading) -> LayerReport | None:

@@ -7,23 +7,20 @@ under the one and under the other is the argument of the DFouT paper's Figure 3 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
 
-from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, find, opened
-from ssmspec.checkpoints.reading_note import completed
-from ssmspec.choices import Knob
+from ssmspec.analysis.model import Progress, ReadingOptions, Source, open_model
 from ssmspec.errors import UsageError
-from ssmspec.families.catalog import Catalog
 from ssmspec.metrics import METRICS, combine, power_profile
 from ssmspec.metrics.base import Context
-from ssmspec.outcome import NotApplicable, Outcome, Skipped
+from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.reading import Discretization, Reading
-from ssmspec.results.report import CheckpointSummary, Report
-from ssmspec.results.sweep import Sweep, SweepPoint, SweptLayer
+from ssmspec.results.report import Report
+from ssmspec.results.sweep import Knob, Sweep, SweepPoint, SweptLayer
 from ssmspec.spectrum import LayerSpectrum, bilinear_to_log_poles, log_poles_to_bilinear
 
 FACTORS = tuple(2.0**j for j in range(-4, 5))
@@ -43,7 +40,7 @@ def sweep(
     reading: Reading | None = None,
     *,
     factors: Sequence[float] = FACTORS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[ReadingOptions],
 ) -> Sweep:
     """Measure a model with its step sizes, or its decays, multiplied by each of several factors.
@@ -66,34 +63,22 @@ def sweep(
         NoLayersError: nothing in it looks like a state-space layer.
     """
     turned, settings = _knob(knob), _settings(factors)
-    chosen = chosen_reading(reading, options)
-    with opened(source) as checkpoint:
-        chosen = completed(chosen, checkpoint)
-        found, skipped = find(Catalog(checkpoint), chosen)
-        layers: list[SweptLayer] = []
-        assumptions: dict[str, None] = dict.fromkeys(checkpoint.notes)
-        for done, layer in enumerate(found, start=1):
-            spectrum = layer.read(checkpoint, chosen)
-            if isinstance(spectrum, Skipped):
-                skipped += (spectrum,)
-            else:
-                context = Context(chosen.seq_len, chosen.rate_of(spectrum.name))
-                layers.append(_swept(spectrum, turned, settings, context))
-                assumptions |= dict.fromkeys(spectrum.assumptions)
-            if progress is not None:
-                progress(done, len(found))
+    with open_model(source, reading, **options) as model:
+        layers = [
+            _swept(
+                layer.spectrum,
+                turned,
+                settings,
+                Context(model.reading.seq_len, model.reading.rate_of(layer.spectrum.name)),
+            )
+            for layer in model.layers(progress)
+        ]
         return Sweep(
-            checkpoint=CheckpointSummary(
-                checkpoint.path, checkpoint.container, checkpoint.size, len(checkpoint.tensors)
-            ),
+            **model.about(),
             knob=turned,
             factors=settings,
             layers=tuple(layers),
             model=_model(layers, settings),
-            skipped=skipped,
-            assumptions=tuple(assumptions),
-            sequence_length=chosen.seq_len,
-            sample_rate=chosen.sample_rate,
         )
 
 

@@ -135,7 +135,7 @@ def check(
         _allowances(max_regression),
         debug,
     )
-    chosen = _filled(chosen_reading(reading, options), settings.reading)
+    chosen = chosen_reading(reading, options).or_else(settings.reading)
     given = labelled_sources(sources)
     earlier = _earlier([Path(path) for path in baselines], list(given), gate)
     target = None if baseline_output is None else Path(baseline_output)
@@ -292,13 +292,6 @@ def _level(level: Level | str | None) -> Level | None:
         return Level(level)
     except ValueError:
         raise UsageError(f"no level is called {level!r}; choose from {', '.join(Level)}") from None
-
-
-def _filled(reading: Reading, configured: Reading) -> Reading:
-    """The reading that was asked for, completed by the configuration's."""
-    keys = ("seq_len", "sample_rate", "row_stride", "resample")
-    missing = {key: getattr(configured, key) for key in keys if getattr(reading, key) is None}
-    return replace(reading, **missing)
 
 
 def _unused_overrides(book: RuleBook, files: Sequence[CheckedFile]) -> Iterator[str]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from ssmspec.choices import Knob
 from ssmspec.cli.options import Checkpoint, Output, Session, reading_options, session_options
 from ssmspec.cli.output import deliver, page_for, progress_bar
 from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.naming import printable
 from ssmspec.reading import Reading
+from ssmspec.results.sweep import Knob
 
 if TYPE_CHECKING:
     from ssmspec.writers import Page

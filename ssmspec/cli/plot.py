@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssmspec.choices import Knob
 from ssmspec.cli.options import Session, reading_options, session_options
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean, matches, printable
 from ssmspec.reading import Reading
+from ssmspec.results.sweep import Knob
 
 if TYPE_CHECKING:
     from ssmspec.plots import AnyKind, SchemeGrid

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ssmspec.choices import CPolicy, DtPolicy
 from ssmspec.cli.options import Checkpoint, Session, reading_options, session_options
 from ssmspec.cli.output import page_for, progress_bar
 from ssmspec.cli.streams import put
 from ssmspec.reading import Reading
+from ssmspec.results.reinit import CPolicy, DtPolicy
 
 SCHEME_PANEL = "Setting the scheme"
 

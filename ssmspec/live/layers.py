@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from ssmspec.analysis.model import HasStateDict, find
+from ssmspec.analysis.model import HasStateDict, ModelLayer, open_model
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.errors import CheckpointError, NoLayersError
-from ssmspec.families.catalog import Catalog
+from ssmspec.errors import CheckpointError
 from ssmspec.families.find import FoundLayer
-from ssmspec.families.precision import Rounding
 from ssmspec.naming import printable
-from ssmspec.outcome import Skipped
 from ssmspec.reading import Reading
-from ssmspec.spectrum import LayerSpectrum
 
 Watched: TypeAlias = Mapping[str, Any] | HasStateDict
 """A module, or a mapping of names to tensors that change in place."""
@@ -55,50 +51,40 @@ class LiveLayers:
 
     def __init__(self, source: Watched, reading: Reading) -> None:
         self._source = source
-        self._reading = reading
         self._config = _config(source)
-        with self._checkpoint() as checkpoint:
-            layers, skipped = find(Catalog(checkpoint), reading)
-            results = [layer.read(checkpoint, reading) for layer in layers]
-        self.skipped = skipped + tuple(item for item in results if isinstance(item, Skipped))
-        self.found: tuple[FoundLayer, ...] = tuple(
-            layer
-            for layer, result in zip(layers, results, strict=True)
-            if not isinstance(result, Skipped)
-        )
-        self.shapes = {
-            result.name: result.shape for result in results if isinstance(result, LayerSpectrum)
-        }
-        if not self.found:
-            first = self.skipped[0]
-            raise NoLayersError(
-                f"no layer of the model can be measured: {printable(first.name)}: {first.reason}"
-            )
+        with open_model(self._checkpoint(), reading) as model:
+            layers = list(model.layers())
+            if not layers:
+                raise model.nothing_read()
+        self._model = model
+        self.skipped = model.skipped
+        self.found = tuple(layer.found for layer in layers)
+        self.shapes = {layer.spectrum.name: layer.spectrum.shape for layer in layers}
 
-    def read(self) -> list[tuple[FoundLayer, LayerSpectrum, Rounding | None]]:
-        """Each layer's poles now, and what rounding did to them.
+    def read(self) -> list[ModelLayer]:
+        """Each layer as it is now.
 
         Raises:
             CheckpointError: a layer's tensors are gone or no longer fit together.
         """
-        with self._checkpoint() as checkpoint:
-            return [self._read(layer, checkpoint) for layer in self.found]
+        self._model.checkpoint = self._checkpoint()
+        return [self._read(found) for found in self.found]
 
-    def _read(
-        self, layer: FoundLayer, checkpoint: MemoryCheckpoint
-    ) -> tuple[FoundLayer, LayerSpectrum, Rounding | None]:
-        spectrum = layer.read(checkpoint, self._reading)
-        if isinstance(spectrum, Skipped):
+    def _read(self, found: FoundLayer) -> ModelLayer:
+        name = printable(found.site.name)
+        layer = self._model.read(found)
+        if layer is None:
+            reason = next(s.reason for s in self._model.skipped if s.name == found.site.name)
             raise CheckpointError(
-                f"{printable(spectrum.name)} can no longer be read: {spectrum.reason}; watch a "
-                f"model whose parameters keep their names and shapes"
+                f"{name} can no longer be read: {reason}; watch a model whose parameters keep "
+                f"their names and shapes"
             )
-        if spectrum.shape != self.shapes[spectrum.name]:
+        if layer.spectrum.shape != self.shapes[layer.spectrum.name]:
             raise CheckpointError(
-                f"{printable(spectrum.name)} had poles of shape {self.shapes[spectrum.name]} and "
-                f"now has {spectrum.shape}; make a new monitor for another model"
+                f"{name} had poles of shape {self.shapes[layer.spectrum.name]} and now has "
+                f"{layer.spectrum.shape}; make a new monitor for another model"
             )
-        return layer, spectrum, layer.rounding(checkpoint, self._reading, spectrum)
+        return layer
 
     def _checkpoint(self) -> MemoryCheckpoint:
         checkpoint = MemoryCheckpoint(unwrapped(_state(self._source)), "the model")

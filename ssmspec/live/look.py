@@ -14,16 +14,9 @@ from functools import cache, cached_property
 import numpy as np
 
 from ssmspec.arrays import Array, Floats
-from ssmspec.families.find import FoundLayer
-from ssmspec.families.precision import Rounding
-from ssmspec.initial_spectra import InitialSpectra
 from ssmspec.metrics import METRICS
-from ssmspec.metrics.base import KERNEL, Context, Metric
+from ssmspec.metrics.base import KERNEL, Metric
 from ssmspec.outcome import Finding, Measured, Outcome
-from ssmspec.reading import Reading
-from ssmspec.results.report import LayerReport
-from ssmspec.rules import judge
-from ssmspec.rules.base import Evidence
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import decay_to_half_width
 
@@ -188,32 +181,9 @@ class Seen:
     findings: tuple[Finding, ...]
 
 
-def measure_layer_now(
-    layer: FoundLayer, spectrum: LayerSpectrum, rounding: Rounding | None, reading: Reading
-) -> tuple[dict[str, Outcome], tuple[Finding, ...]]:
-    """The pole metrics of one layer, and the rules that fire on them."""
-    context = Context(
-        sequence_length=reading.seq_len,
-        sample_rate=reading.rate_of(spectrum.name),
-        references=InitialSpectra(layer.family, spectrum),
-        row_stride=reading.row_stride,
-    )
-    metrics = {metric.id: metric(spectrum, context) for metric in pole_metrics()}
-    report = LayerReport(
-        name=spectrum.name,
-        family=spectrum.family,
-        family_title=layer.family.title,
-        discretization=spectrum.discretization.value,
-        symmetry=spectrum.symmetry.value,
-        channels=spectrum.channels,
-        modes=spectrum.modes,
-        selective=spectrum.selective,
-        metrics=metrics,
-    )
-    return metrics, tuple(judge(Evidence(spectrum, report, context, rounding)))
-
-
-def values_of(metrics: dict[str, Outcome], moved: tuple[float, float] | None) -> tuple[Value, ...]:
+def values_of(
+    metrics: Mapping[str, Outcome], moved: tuple[float, float] | None
+) -> tuple[Value, ...]:
     """One value a column."""
     measured = [metrics[metric.id] for metric in pole_metrics()]
     numbers = (item.value if isinstance(item, Measured) else None for item in measured)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Unpack
 
+from ssmspec.analysis.measure import measure
 from ssmspec.analysis.model import ReadingOptions
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.live import state as monitor_state
@@ -33,7 +34,7 @@ from ssmspec.live.look import (
     Seen,
     Start,
     followed,
-    measure_layer_now,
+    pole_metrics,
     values_of,
 )
 from ssmspec.live.summary import summarize
@@ -41,6 +42,7 @@ from ssmspec.naming import printable
 from ssmspec.outcome import Finding, Level, Skipped
 from ssmspec.reading import Reading
 from ssmspec.results.trajectory import Trajectory
+from ssmspec.rules import judge
 
 OnFinding = Callable[[int, Finding], None]
 """Called with the step and a finding that the layer did not have at the look before."""
@@ -172,8 +174,16 @@ class SpectrumMonitor:
         before = self._looks[-1] if self._looks else None
         layers: list[LayerLook] = []
         findings: list[Finding] = []
-        for layer, spectrum, rounding in self._layers.read():
-            metrics, fired = measure_layer_now(layer, spectrum, rounding, self._reading)
+        for layer in self._layers.read():
+            spectrum = layer.spectrum
+            evidence = measure(
+                layer.found.family,
+                spectrum,
+                self._reading,
+                rounding=layer.rounding(),
+                metrics=pole_metrics(),
+            )
+            fired = tuple(judge(evidence))
             if before is None:
                 fired = tuple(finding for finding in fired if finding.code != NEVER_TRAINED)
                 self._start[spectrum.name] = Start.of(spectrum)
@@ -181,7 +191,7 @@ class SpectrumMonitor:
             layers.append(
                 LayerLook(
                     spectrum.name,
-                    values_of(metrics, moved),
+                    values_of(evidence.layer.metrics, moved),
                     tuple(finding.code for finding in fired),
                     followed(spectrum, self._channels, len(self._layers.found)),
                 )

@@ -91,15 +91,24 @@ def stride_energy(_: LayerSpectrum, context: Context) -> float | NotApplicable:
     return min(1.0, comb / energy.total)
 
 
+def stride_share(energy: Floats, stride: int) -> float | NotApplicable:
+    """`stride_energy` of a kernel whose energy (L,) by lag is known already."""
+    total = float(energy.sum())
+    if not math.isfinite(total) or total == 0.0:
+        return NotApplicable(SILENT if total == 0.0 else "the energy is beyond what a float holds")
+    return min(1.0, float(sum(energy[tooth::stride].sum() for tooth in teeth(stride))) / total)
+
+
 def stride_energy_chance(_: LayerSpectrum, context: Context) -> float:
     """Share of the lags within 2 of a multiple of the row stride, in [0, 1]."""
-    stride = context.row_stride or 1
-    if context.sequence_length is None:
+    return stride_chance(context.row_stride or 1, context.sequence_length)
+
+
+def stride_chance(stride: int, length: int | None) -> float:
+    """Share of the first `length` lags, or of all, that lie within 2 of a multiple."""
+    if length is None:
         return len(teeth(stride)) / stride
-    return (
-        sum(-(-max(0, context.length - tooth) // stride) for tooth in teeth(stride))
-        / context.length
-    )
+    return sum(-(-max(0, length - tooth) // stride) for tooth in teeth(stride)) / length
 
 
 def teeth(stride: int) -> set[int]:

@@ -22,10 +22,9 @@ from ssmspec.plots.kinds import (
     trajectory,
 )
 from ssmspec.plots.kinds.schemes import SchemeGrid
-from ssmspec.plots.report_plots import ReportPlots
 from ssmspec.registry import Registry
 
-__all__ = ["KINDS", "AnyKind", "Kind", "PlotOptions", "ReportPlots", "SchemeGrid", "Subject"]
+__all__ = ["KINDS", "AnyKind", "Kind", "PlotOptions", "SchemeGrid", "Subject"]
 
 KINDS: Registry[AnyKind] = Registry(
     "kind of figure",

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
-from ssmspec.analysis.model import find
+from ssmspec.analysis.model import Model, Progress
 from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
-from ssmspec.choices import CPolicy
-from ssmspec.errors import CheckpointError, NoLayersError, SchemeError, SsmspecError, UsageError
+from ssmspec.errors import CheckpointError, SchemeError, SsmspecError, UsageError
 from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.naming import printable
-from ssmspec.outcome import Outcome, Skipped
+from ssmspec.outcome import Outcome
 from ssmspec.reading import Discretization, Reading
 from ssmspec.reinitialization.kernels import (
     changed_outputs,
@@ -32,7 +31,7 @@ from ssmspec.reinitialization.kernels import (
 )
 from ssmspec.reinitialization.overlay import Overlay
 from ssmspec.reinitialization.target import Target, Wish, target
-from ssmspec.results.reinit import LayerChange
+from ssmspec.results.reinit import CPolicy, LayerChange
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import TWO_PI
@@ -109,13 +108,11 @@ class Plan:
         overlay: the checkpoint with the new values in place.
         reading: how it was read.
         layers: in natural order of their names.
-        skipped: what looked like a layer and is left alone.
     """
 
     overlay: Overlay
     reading: Reading
     layers: tuple[PlannedLayer, ...]
-    skipped: tuple[Skipped, ...]
 
     def require_in(self, written: Checkpoint) -> None:
         """Check that a file just written holds the layers and every number planned for them.
@@ -139,13 +136,11 @@ class Plan:
             )
 
 
-def plan(
-    checkpoint: Checkpoint, task: Task, progress: Callable[[int, int], None] | None = None
-) -> Plan:
+def plan(model: Model, task: Task, progress: Progress | None = None) -> Plan:
     """Lay every layer's new poles, and C, over a checkpoint.
 
     Args:
-        checkpoint: it stays as it is.
+        model: it stays as it is.
         task: what is asked.
         progress: called after each layer with (done, all).
 
@@ -153,26 +148,16 @@ def plan(
         SchemeError: a layer cannot hold the scheme, or has no C to fit.
         NoLayersError: there is no layer that can be read.
     """
-    catalog = Catalog(checkpoint)
-    found, skipped = find(catalog, task.reading)
-    numbers = _numbers(catalog, task.reading)
-    overlay = Overlay(checkpoint)
-    layers = []
-    for done, layer in enumerate(found, start=1):
-        spectrum = layer.read(checkpoint, task.reading)
-        if isinstance(spectrum, Skipped):
-            skipped += (spectrum,)
-        else:
-            layers.append(_planned(layer, spectrum, task, overlay, numbers[layer.site.name]))
-        if progress is not None:
-            progress(done, len(found))
+    numbers = _numbers(model.catalog, task.reading)
+    overlay = Overlay(model.checkpoint)
+    layers = [
+        _planned(layer.found, layer.spectrum, task, overlay, numbers[layer.spectrum.name])
+        for layer in model.layers(progress)
+    ]
     if not layers:
-        raise NoLayersError(
-            f"no layer of {printable(checkpoint.path)} can be re-initialized: "
-            f"{printable(skipped[0].name)}: {skipped[0].reason}"
-        )
+        raise model.nothing_read("re-initialized")
     _require_agreement(layers, overlay, task.reading)
-    return Plan(overlay, task.reading, tuple(layers), skipped)
+    return Plan(overlay, task.reading, tuple(layers))
 
 
 def _require_agreement(layers: Sequence[PlannedLayer], overlay: Overlay, reading: Reading) -> None:

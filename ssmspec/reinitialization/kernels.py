@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from ssmspec.arrays import Array
-from ssmspec.choices import CPolicy
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families.base import LayerSource
 from ssmspec.families.find import FoundLayer
@@ -15,7 +14,7 @@ from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
 from ssmspec.reinitialization.fitting import fit, match, search_decay
 from ssmspec.reinitialization.target import Target, Wish
-from ssmspec.results.reinit import KernelChange, XiSearch
+from ssmspec.results.reinit import CPolicy, KernelChange, XiSearch
 from ssmspec.spectrum import LayerSpectrum
 
 XI_STEPS = 33

@@ -8,16 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, opened
+from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, open_model
 from ssmspec.checkpoints import open_checkpoint
-from ssmspec.choices import CPolicy, DtPolicy
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.reading import Reading
 from ssmspec.reinitialization.changes import Task, plan, rounding_warnings, search_notes
 from ssmspec.reinitialization.outputs import check_output, write_output
 from ssmspec.reinitialization.target import Wish
-from ssmspec.results.reinit import Reinitialization, StepSizes
+from ssmspec.results.reinit import CPolicy, DtPolicy, Reinitialization, StepSizes
 from ssmspec.schemes import SCHEMES, SchemeOptions
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -81,13 +80,15 @@ def reinit(
         options=options or SchemeOptions(),
         dt=None if dt is None else _choice(DtPolicy, dt),
     )
-    task = Task(wish, _choice(CPolicy, c), search_xi, chosen)
+    outputs = _choice(CPolicy, c)
     path = None if output is None else Path(output)
     if path is None and not dry_run:
         raise UsageError("say where the result goes (--output FILE), or try it with --dry-run")
-    with opened(source) as checkpoint:
+    with open_model(source, chosen) as model:
+        checkpoint = model.checkpoint
+        task = Task(wish, outputs, search_xi, model.reading)
         notes = check_output(checkpoint, path) if path is not None else ()
-        made = plan(checkpoint, task, progress)
+        made = plan(model, task, progress)
         changes = tuple(planned.change for planned in made.layers)
         if dt is not None and all(change.step_sizes is StepSizes.NONE for change in changes):
             raise UsageError("no layer has a step size, so --dt would do nothing; leave it out")
@@ -98,10 +99,8 @@ def reinit(
                 made.require_in(written)
         told = [*notes, *(note for planned in made.layers for note in planned.notes)]
         told += search_notes(changes)
-        assumed = [text for planned in made.layers for text in planned.before.assumptions]
         return Reinitialization(
-            path=checkpoint.path,
-            container=checkpoint.container,
+            **model.about(),
             scheme=scheme,
             scheme_title=wish.scheme.title,
             seed=seed,
@@ -110,9 +109,6 @@ def reinit(
             copied=len(checkpoint.tensors) - len(made.overlay.changes),
             output=None if path is None else str(path),
             written=path is not None and not dry_run,
-            sequence_length=chosen.seq_len,
-            skipped=made.skipped,
-            assumptions=tuple(dict.fromkeys([*checkpoint.notes, *assumed])),
             notes=tuple(dict.fromkeys(told)),
             warnings=tuple(
                 text for change in changes for text in rounding_warnings(change, checkpoint)

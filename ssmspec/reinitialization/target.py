@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ssmspec.arrays import Array, Complexes
-from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.families.parts.diagonal import to_log_poles
 from ssmspec.naming import printable
-from ssmspec.results.reinit import StepSizes
+from ssmspec.results.reinit import DtPolicy, StepSizes
 from ssmspec.schemes import SCHEMES, Kind, Scheme, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Structure, Symmetry
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ssmspec._version import __version__
-from ssmspec.outcome import Measured, NotApplicable, Outcome, Skipped, shared_unit, subtract
+from ssmspec.outcome import Measured, NotApplicable, Outcome, shared_unit, subtract
+from ssmspec.results.base import OfOneModel
 from ssmspec.results.comparison import outcomes_to_dict
-from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary, LayerReport
+from ssmspec.results.report import LayerReport
 
 MATERIAL = 0.01
 """Relative change of a distance below which training is not said to have moved a number. A
@@ -141,31 +141,21 @@ class LayerContrast:
         }
 
 
-@dataclass(frozen=True)
-class SchemeComparison:
+@dataclass(frozen=True, kw_only=True)
+class SchemeComparison(OfOneModel):
     """A model beside an initialization scheme.
 
     Attributes:
-        checkpoint: where the measured numbers came from.
         scheme: the scheme's id.
         seed: of its random parts; layer i draws with (seed, i).
         layers: in natural order of their names.
         model: metric over all layers that have a reference, by id.
-        skipped: what was not measured, and why.
-        assumptions: sentences about what was taken for granted.
-        sequence_length: L in samples, or None.
-        sample_rate: hertz, or None.
     """
 
-    checkpoint: CheckpointSummary
     scheme: str
     seed: int
     layers: tuple[LayerContrast, ...]
     model: Mapping[str, Contrast]
-    skipped: tuple[Skipped, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    sequence_length: int | None = None
-    sample_rate: float | None = None
 
     def movements(self, metric: str) -> Counter[Movement]:
         """In how many layers training moved a metric closer to the reference, further, neither."""
@@ -175,14 +165,8 @@ class SchemeComparison:
     def to_dict(self) -> dict[str, Any]:
         """The JSON report, free of infinities and NaN."""
         return {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "ssmspec", "version": __version__},
-            "checkpoint": self.checkpoint.to_dict(),
+            **self.head(),
             "against": {"scheme": self.scheme, "seed": self.seed},
-            "assumptions": list(self.assumptions),
-            "sequence_length": self.sequence_length,
-            "sample_rate": self.sample_rate,
             "layers": [layer.to_dict() for layer in self.layers],
             "model": {"metrics": {key: item.to_dict() for key, item in self.model.items()}},
-            "skipped": [entry.to_dict() for entry in self.skipped],
         }

@@ -9,7 +9,8 @@ from typing import Any
 
 from ssmspec._version import __version__
 from ssmspec.outcome import Finding, Level, Verdict
-from ssmspec.results.report import SCHEMA_VERSION, Report
+from ssmspec.results.base import SCHEMA_VERSION
+from ssmspec.results.report import Report
 
 PASSED, GATE_FAILED, COULD_NOT_JUDGE = 0, 1, 2
 """Exit codes. Over several checkpoints the highest counts."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from ssmspec._version import __version__
 from ssmspec.outcome import Measured, NotApplicable, Outcome, Skipped, shared_unit, subtract
-from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary, LayerReport
+from ssmspec.results.base import SCHEMA_VERSION, CheckpointSummary
+from ssmspec.results.report import LayerReport
 
 
 class SideKind(StrEnum):

@@ -7,9 +7,30 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ssmspec._version import __version__
-from ssmspec.choices import CPolicy
-from ssmspec.outcome import Outcome, Skipped
+from ssmspec.outcome import Outcome
+from ssmspec.results.base import OfOneModel
+
+
+class DtPolicy(StrEnum):
+    """What becomes of a layer's step sizes dt, where it has any.
+
+    `KEEP`: the layer's own dt, and A = log_pole / dt. `ONE`: dt = 1, and A = log_pole.
+    """
+
+    KEEP = "keep"
+    ONE = "one"
+
+
+class CPolicy(StrEnum):
+    """What becomes of C, which belongs to the poles that were there.
+
+    `KEEP`: stays as it is. `FIT`: the least-squares C with which the new poles reproduce the old
+    kernels. `RESET`: drawn as the family's own code draws it at the start.
+    """
+
+    KEEP = "keep"
+    FIT = "fit"
+    RESET = "reset"
 
 
 class StepSizes(StrEnum):
@@ -122,13 +143,11 @@ class LayerChange:
         }
 
 
-@dataclass(frozen=True)
-class Reinitialization:
+@dataclass(frozen=True, kw_only=True)
+class Reinitialization(OfOneModel):
     """A whole re-initialization.
 
     Attributes:
-        path: the checkpoint, as the user gave it.
-        container: its format.
         scheme: id of the scheme.
         scheme_title: its name for people.
         seed: what was drawn from.
@@ -137,15 +156,10 @@ class Reinitialization:
         copied: how many tensors stay as they are.
         output: where the result is or would be; None where none was asked for.
         written: whether it was.
-        sequence_length: L in samples, or None.
-        skipped: what looked like a layer and is left alone, and why.
-        assumptions: what the file does not say and was taken for granted.
         notes: what else there is to know.
         warnings: what may not be as wanted.
     """
 
-    path: str
-    container: str
     scheme: str
     scheme_title: str
     seed: int
@@ -154,27 +168,20 @@ class Reinitialization:
     copied: int
     output: str | None
     written: bool
-    sequence_length: int | None = None
-    skipped: tuple[Skipped, ...] = ()
-    assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, free of infinities and NaN."""
         return {
-            "tool": {"name": "ssmspec", "version": __version__},
-            "checkpoint": {"path": self.path, "container": self.container},
+            **self.head(),
             "scheme": self.scheme,
             "seed": self.seed,
             "c": self.c.value,
             "output": self.output,
             "written": self.written,
-            "sequence_length": self.sequence_length,
             "layers": [layer.to_dict() for layer in self.layers],
             "tensors_copied": self.copied,
-            "skipped": [entry.to_dict() for entry in self.skipped],
-            "assumptions": list(self.assumptions),
             "notes": list(self.notes),
             "warnings": list(self.warnings),
         }

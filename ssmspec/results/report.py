@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ssmspec._version import __version__
-from ssmspec.outcome import Finding, Level, Measured, Outcome, Skipped, Verdict
+from ssmspec.outcome import Finding, Level, Measured, Outcome, Verdict
+from ssmspec.results.base import OfOneModel
 
 if TYPE_CHECKING:
     import pandas
 
     from ssmspec.reading import Reading
     from ssmspec.results.layer_view import Origin
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -96,50 +93,14 @@ class LayerReport:
         }
 
 
-@dataclass(frozen=True)
-class CheckpointSummary:
-    """Where the numbers came from.
-
-    Attributes:
-        path: as given.
-        container: id of the container format.
-        size: bytes; None for a source in memory.
-        tensors: how many it holds.
-        fingerprint: SHA-256 over the names, dtypes and shapes of all tensors and over the poles
-            and step sizes that were read: equal for two files only where they hold the same
-            state-space layers. None where nothing was read, or it was not saved.
-    """
-
-    path: str
-    container: str
-    size: int | None
-    tensors: int
-    fingerprint: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the JSON report."""
-        return {
-            "path": self.path,
-            "container": self.container,
-            "size": self.size,
-            "tensors": self.tensors,
-            "fingerprint": self.fingerprint,
-        }
-
-
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, kw_only=True)
+class Report(OfOneModel):
     """A whole analysis.
 
     Attributes:
-        checkpoint: where the numbers came from.
         layers: measured layers in natural order of their names.
         model: metric over the whole model by id.
         findings: rules that fired, worst first.
-        skipped: what was not measured, and why.
-        assumptions: sentences about what the file does not say.
-        sequence_length: L in samples, or None.
-        sample_rate: hertz, or None.
         blocks: (state-space blocks, all blocks) of a stack that also holds other blocks.
         reference: the DFouT layer of the same shape as the first layer that oscillates, measured
             the same way.
@@ -147,31 +108,13 @@ class Report:
         reading: how the checkpoint was asked to be read; None for a report that was loaded.
     """
 
-    checkpoint: CheckpointSummary
     layers: tuple[LayerReport, ...]
     model: Mapping[str, ModelMetric]
     findings: tuple[Finding, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    sequence_length: int | None = None
-    sample_rate: float | None = None
     blocks: tuple[int, int] | None = None
     reference: LayerReport | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
     reading: Reading | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def plot(self) -> Any:
-        """Figures: `report.plot.poles()`, `report.plot.coverage()`, ... (`ssmspec.plots`).
-
-        What draws lies above this module and is loaded only when a figure is asked for.
-        """
-        return import_module("ssmspec.plots").ReportPlots(self)
-
-    def _repr_html_(self) -> str:
-        """A compact table with strips, for notebooks."""
-        text: str = import_module("ssmspec.writers.report.notebook").render(self)
-        return text
 
     @property
     def verdict(self) -> Verdict:
@@ -184,16 +127,10 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON types, free of infinities and NaN."""
         return {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "ssmspec", "version": __version__},
-            "checkpoint": self.checkpoint.to_dict(),
-            "assumptions": list(self.assumptions),
-            "sequence_length": self.sequence_length,
-            "sample_rate": self.sample_rate,
+            **self.head(),
             "layers": [layer.to_dict() for layer in self.layers],
             "model": {"metrics": {key: metric.to_dict() for key, metric in self.model.items()}},
             "findings": [finding.to_dict() for finding in self.findings],
-            "skipped": [entry.to_dict() for entry in self.skipped],
             "verdict": self.verdict.value,
         }
 

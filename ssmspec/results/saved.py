@@ -16,13 +16,8 @@ from typing import Any, NoReturn, TypeVar
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Outcome, Skipped
-from ssmspec.results.report import (
-    SCHEMA_VERSION,
-    CheckpointSummary,
-    LayerReport,
-    ModelMetric,
-    Report,
-)
+from ssmspec.results.base import SCHEMA_VERSION, CheckpointSummary
+from ssmspec.results.report import LayerReport, ModelMetric, Report
 
 MAX_BYTES = 256 * 2**20
 """A report of ten thousand layers has about 100 MB; a larger file is not one (a heuristic)."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from ssmspec._version import __version__
-from ssmspec.choices import Knob
-from ssmspec.outcome import NotApplicable, Outcome, Skipped
-from ssmspec.results.report import SCHEMA_VERSION, CheckpointSummary
+from ssmspec.outcome import NotApplicable, Outcome
+from ssmspec.results.base import OfOneModel
+
+
+class Knob(StrEnum):
+    """What is scaled. `DT`: every step size. `XI`: every decay, at fixed angles."""
+
+    DT = "dt"
+    XI = "xi"
 
 
 @dataclass(frozen=True)
@@ -57,43 +63,27 @@ class SweptLayer:
         return {**place, "points": [point.to_dict() for point in self.points]}
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, kw_only=True)
+class Sweep(OfOneModel):
     """A model at every setting of one knob.
 
     Attributes:
-        checkpoint: where the numbers came from.
         knob: what was scaled.
         factors: by how much, ascending.
         layers: in natural order of their names.
         model: all layers that have the knob, together, by factor; empty where none has it.
-        skipped: what was not measured, and why.
-        assumptions: sentences about what was taken for granted.
-        sequence_length: L in samples, or None.
-        sample_rate: hertz, or None.
     """
 
-    checkpoint: CheckpointSummary
     knob: Knob
     factors: tuple[float, ...]
     layers: tuple[SweptLayer, ...]
     model: tuple[SweepPoint, ...]
-    skipped: tuple[Skipped, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    sequence_length: int | None = None
-    sample_rate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON report, free of infinities and NaN."""
         return {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "ssmspec", "version": __version__},
-            "checkpoint": self.checkpoint.to_dict(),
+            **self.head(),
             "sweep": {"knob": self.knob.value, "factors": list(self.factors)},
-            "assumptions": list(self.assumptions),
-            "sequence_length": self.sequence_length,
-            "sample_rate": self.sample_rate,
             "layers": [layer.to_dict() for layer in self.layers],
             "model": {"points": [point.to_dict() for point in self.model]},
-            "skipped": [entry.to_dict() for entry in self.skipped],
         }

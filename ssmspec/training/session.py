@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from ssmspec.checkpoints.reading_note import NOTE
 from ssmspec.errors import UsageError
 from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.naming import shown
+from ssmspec.reading import NOTE
 from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.training.batches import steps_per_epoch
 from ssmspec.training.config import TrainConfig, require_rate

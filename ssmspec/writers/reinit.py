@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ssmspec.choices import CPolicy
 from ssmspec.naming import printable
 from ssmspec.registry import Registry
-from ssmspec.results.reinit import LayerChange, Reinitialization, StepSizes
+from ssmspec.results.reinit import CPolicy, LayerChange, Reinitialization, StepSizes
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
@@ -42,7 +41,7 @@ def build(result: Reinitialization, page: Page) -> doc.Document:
     """The plan, or what was done, as a document."""
     length = "" if result.sequence_length is None else f", L = {result.sequence_length}"
     about = f"   {result.scheme_title} ({result.scheme}), seed {result.seed}{length}"
-    return doc.Document((Name(result.path), about), tuple(_parts(result, page)))
+    return doc.Document((Name(result.checkpoint.path), about), tuple(_parts(result, page)))
 
 
 def _parts(result: Reinitialization, page: Page) -> Iterator[doc.Part]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
-from ssmspec.choices import Knob
 from ssmspec.outcome import NotApplicable
 from ssmspec.registry import Registry
-from ssmspec.results.sweep import Sweep, SweepPoint
+from ssmspec.results.sweep import Knob, Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num

@@ -205,3 +205,64 @@ def test_known_real_files(shared):
     assert {f.code for f in untrained.findings} >= {"INI001", "ALI001"}
     assert "INI001" not in {f.code for f in trained.findings}
     assert trained.verdict is Verdict.PASS
+
+
+def comb(rng, row=28):
+    """A layer whose kernel is a comb with teeth a row apart."""
+    omega = 2 * np.pi * np.arange(32) / row
+    teeth = omega <= np.pi
+    residues = np.zeros((4, 32, 2))
+    residues[..., 0] = teeth
+    return np.tile(np.where(teeth, omega, 0.1), (4, 1)), np.full((4, 32), 0.004), residues
+
+
+def spread(rng, row=None):
+    """A layer of random resonances."""
+    omega, decay = rng.uniform(0, np.pi, (4, 32)), rng.uniform(0.01, 0.1, (4, 32))
+    return omega, decay, rng.normal(size=(4, 32, 2))
+
+
+def stacked(*makers):
+    state = {}
+    for i, make in enumerate(makers):
+        omega, decay, C = make(np.random.default_rng(7))
+        layer = {"log_dt": np.zeros(4), "log_A_real": np.log(decay), "A_imag": omega, "C": C}
+        state |= {f"layers.{i}.kernel.{k}": v.astype(np.float32) for k, v in layer.items()}
+    return state
+
+
+def test_what_a_layer_measures_does_not_depend_on_the_layers_before_it():
+    one, other = (
+        ssmspec.analyze(stacked(*order), seq_len=784) for order in ((comb, spread), (spread, comb))
+    )
+    assert one.layers[0].metrics == other.layers[1].metrics
+    assert one.layers[1].metrics == other.layers[0].metrics
+    told = ssmspec.analyze(stacked(comb, spread), seq_len=784, row_stride=28)
+    for found, given in zip(one.layers, told.layers, strict=True):
+        for key, outcome in given.metrics.items():
+            if key.startswith("stride"):
+                assert found.value(key) == pytest.approx(given.value(key), rel=1e-12)
+            else:
+                assert found.metrics[key] == outcome
+    codes = [
+        {f.code for f in report.findings if f.layer == name}
+        for report, name in ((one, "layers.0.kernel"), (other, "layers.1.kernel"))
+    ]
+    assert codes[0] == codes[1]
+    assert [f.code for f in one.findings] == [f.code for f in told.findings]
+    assert any("row stride of 28" in text and "layers.1" in text for text in other.assumptions)
+
+
+def test_the_stride_is_the_one_that_most_layers_show():
+    def wider(rng):
+        return comb(rng, row=32)
+
+    report = ssmspec.analyze(stacked(wider, comb, comb), seq_len=784)
+    assert any("row stride of 28" in text for text in report.assumptions)
+
+
+def test_no_stride_is_looked_for_where_too_much_would_have_to_be_kept(monkeypatch):
+    monkeypatch.setattr("ssmspec.analysis.combs.MOST_KEPT", 1_500)
+    report = ssmspec.analyze(stacked(comb, comb), seq_len=784)
+    assert not any("row stride of" in text for text in report.assumptions)
+    assert all(layer.value("stride_energy") is None for layer in report.layers)

@@ -7,10 +7,10 @@ from numpy.testing import assert_array_equal
 
 import ssmspec
 from ssmspec.analysis.sweep import FACTORS, SWEPT_METRICS, scaled
-from ssmspec.choices import Knob
 from ssmspec.errors import UsageError
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.reading import Discretization
+from ssmspec.results.sweep import Knob
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.examples.comparison import mamba2, s4d

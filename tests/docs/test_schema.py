@@ -10,7 +10,7 @@ import pytest
 import ssmspec
 from docs.schemas import SCHEMAS, as_text
 from ssmspec.metrics import METRICS
-from ssmspec.results.report import SCHEMA_VERSION
+from ssmspec.results.base import SCHEMA_VERSION
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.check import CHECK_WRITERS
 from tests.examples import check as made

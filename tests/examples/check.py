@@ -3,8 +3,9 @@
 import ssmspec
 from ssmspec.metrics import METRICS as TABLE
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Skipped
+from ssmspec.results.base import CheckpointSummary
 from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
-from ssmspec.results.report import CheckpointSummary, LayerReport, Report
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.rules import RULES
 
 HOSTILE = (

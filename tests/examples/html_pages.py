@@ -3,8 +3,10 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+from ssmspec.analysis.face import AnalyzedReport as Report
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable
-from ssmspec.results.report import CheckpointSummary, LayerReport, ModelMetric, Report
+from ssmspec.results.base import CheckpointSummary
+from ssmspec.results.report import LayerReport, ModelMetric
 from ssmspec.writers import WRITERS, Page
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")

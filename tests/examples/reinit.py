@@ -6,10 +6,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import ssmspec
+from ssmspec.analysis.model import open_model
 from ssmspec.checkpoints.memory import MemoryCheckpoint
-from ssmspec.choices import CPolicy
 from ssmspec.reading import Reading
 from ssmspec.reinitialization import changes as planning
+from ssmspec.results.reinit import CPolicy
 from ssmspec.schemes import SCHEMES
 from tests.examples.families import EXAMPLES as DIAGONAL
 from tests.examples.families_selective import EXAMPLES as SELECTIVE
@@ -66,7 +67,8 @@ def reinitialized(tensors, scheme="dfout", reading=None, **options):
         search_xi=False,
         reading=reading or Reading(),
     )
-    made = planning.plan(MemoryCheckpoint(tensors), task)
+    with open_model(MemoryCheckpoint(tensors), task.reading) as model:
+        made = planning.plan(model, task)
     return {**tensors, **made.overlay.changes}
 
 

@@ -17,7 +17,6 @@ from ssmspec.plots import KINDS, PlotOptions, SchemeGrid, Subject
 from ssmspec.plots.parts.multiples import MOST_CELLS
 from ssmspec.plots.parts.panel import layer_panel
 from ssmspec.results.layer_view import LayerView
-from ssmspec.results.saved import load_report
 from ssmspec.results.trajectory import LayerPaths, Trajectory
 from ssmspec.writers import WRITERS, Page
 from tests.examples.plots import (
@@ -332,7 +331,7 @@ def test_a_report_draws_itself_and_a_saved_one_cannot(tmp_path):
         assert {f"s4_layers.{i}.kernel" for i in range(2)} <= set(words(figure))
     assert figure._repr_png_().startswith(b"\x89PNG")
     (tmp_path / "r.json").write_text(WRITERS["json"].render(report, Page()))
-    saved = load_report(tmp_path / "r.json")
+    saved = ssmspec.load_report(tmp_path / "r.json")
     for draw_again in (saved.plot.poles, saved.plot.kernels, saved.plot.sweep):
         with pytest.raises(SsmspecError, match="holds numbers and no poles"):
             draw_again()

@@ -10,14 +10,13 @@ from safetensors.numpy import load_file, save_file
 
 import ssmspec
 from ssmspec.checkpoints import open_checkpoint
-from ssmspec.choices import CPolicy
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.outcome import Measured
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.reinitialization import changes as planning
-from ssmspec.results.reinit import StepSizes
+from ssmspec.results.reinit import CPolicy, StepSizes
 from ssmspec.schemes import SCHEMES
 from tests.examples.families import s4d_v4
 from tests.examples.reinit import (

@@ -9,11 +9,10 @@ import torch
 from safetensors.numpy import load_file
 
 import ssmspec
-from ssmspec.choices import DtPolicy
 from ssmspec.errors import SchemeError, UsageError
 from ssmspec.reading import Discretization
 from ssmspec.reinitialization import changes as planning
-from ssmspec.results.reinit import StepSizes
+from ssmspec.results.reinit import DtPolicy, StepSizes
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 from tests.examples.reinit import (

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ssmspec import against, analyze, compare, read_spectra, sweep
-from ssmspec.checkpoints import open_checkpoint
-from ssmspec.checkpoints.reading_note import NOTE, completed, taken_over
-from ssmspec.reading import Reading
+from ssmspec import against, analyze, compare, read_spectra, reinit, sweep
+from ssmspec.analysis.model import layer_views, open_model
+from ssmspec.reading import NOTE, Reading, taken_over
 from ssmspec.writers import WRITERS, Page
 
 LAYER = {
@@ -29,12 +28,11 @@ def written(path, note):
 def test_a_note_fills_in_what_was_not_given(tmp_path):
     note = {"seq_len": 64, "sample_rate": 8000, "row_stride": 8, "more": [1]}
     path = written(tmp_path / "model.safetensors", note)
-    with open_checkpoint(path) as checkpoint:
-        assert completed(Reading(), checkpoint) == Reading(
-            seq_len=64, sample_rate=8000.0, row_stride=8
-        )
-        given = Reading(seq_len=100, row_stride=10)
-        used = completed(given, checkpoint)
+    with open_model(path) as model:
+        assert model.reading == Reading(seq_len=64, sample_rate=8000.0, row_stride=8)
+    given = Reading(seq_len=100, row_stride=10)
+    with open_model(path, given) as model:
+        used = model.reading
     assert used == Reading(seq_len=100, sample_rate=8000.0, row_stride=10)
     assert taken_over(given, used) == (
         "the sample rate in hertz, 8000, is what the file says of its training "
@@ -60,8 +58,8 @@ def test_a_note_fills_in_what_was_not_given(tmp_path):
 )
 def test_a_note_that_makes_no_sense_is_passed_over(tmp_path, note):
     path = written(tmp_path / "model.safetensors", note)
-    with open_checkpoint(path) as checkpoint:
-        assert completed(Reading(), checkpoint) == Reading()
+    with open_model(path) as model:
+        assert model.reading == Reading()
     assert len(read_spectra(path)) == 1
 
 
@@ -76,6 +74,17 @@ def test_everything_that_opens_a_checkpoint_heeds_it(tmp_path):
     assert sweep(path, "dt").sequence_length == 64
     assert against(path, "dfout").sequence_length == 64
     assert compare(path, path).sequence_length == 64
+    assert reinit(path, "dfout", c="fit", dry_run=True).sequence_length == 64
+    views = [view.sequence_length for view in layer_views(path)]
+    assert views == [64]
+    for result in (
+        analyze(path),
+        sweep(path, "dt"),
+        against(path, "dfout"),
+        reinit(path, "dfout", dry_run=True),
+    ):
+        assert any("64, is what the file says" in text for text in result.assumptions)
+        assert result.checkpoint.fingerprint == report.checkpoint.fingerprint
     assert compare(path, plain).sequence_length is None
     assert compare(plain, plain, seq_len=32).sequence_length == 32
 

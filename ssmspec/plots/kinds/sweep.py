@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from ssmspec.arrays import Floats
-from ssmspec.choices import Knob
 from ssmspec.outcome import Measured, NotApplicable
 from ssmspec.plots.base import DEFAULTS, Kind, PlotOptions, Subject, require_some
 from ssmspec.plots.files import Drawing
@@ -17,7 +16,7 @@ from ssmspec.plots.parts.axes import decades, plain_ticks, sentence
 from ssmspec.plots.parts.layout import Sheet
 from ssmspec.plots.parts.multiples import RIGHT, Cell, arranged, line_handle
 from ssmspec.plots.style import INK, LAYER, MUTED, styled
-from ssmspec.results.sweep import Sweep, SweepPoint
+from ssmspec.results.sweep import Knob, Sweep, SweepPoint
 
 HEIGHT = 1.35
 """Inches of one cell."""

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 import ssmspec
 from ssmspec.cli.output import page_for
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Skipped
-from ssmspec.results.report import CheckpointSummary, LayerReport, Report
+from ssmspec.results.base import CheckpointSummary
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers import WRITERS, Page
 from ssmspec.writers.parts.numbers import byte_size, fixed, percent, rebin, samples, strip
 from ssmspec.writers.parts.terminal import Column, layout, lines, short_names
