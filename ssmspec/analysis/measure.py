@@ -119,6 +119,7 @@ def layer_report(
         power=power_profile(spectrum),
         timescales=timescale_profile(spectrum),
         lags=_lags(context),
+        complete=True,
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ssmspec.errors import UsageError
+from ssmspec.naming import did_you_mean
 from ssmspec.outcome import Finding, Level, Measured, Outcome, Verdict
 from ssmspec.results.base import OfOneModel
 
@@ -52,6 +54,7 @@ class LayerReport:
             entry is what lies below 1 sample.
         lags: share of the kernel's energy by octave of lag, 0, [1, 2), [2, 4), ... up to L; empty
             where there is no kernel or no L.
+        complete: every metric there is was asked for, so that another id is a mistake.
     """
 
     name: str
@@ -66,6 +69,7 @@ class LayerReport:
     power: tuple[float, ...] = ()
     timescales: tuple[float, ...] = ()
     lags: tuple[float, ...] = ()
+    complete: bool = field(default=False, compare=False)
 
     def value(self, metric: str) -> float | None:
         """The number of a metric, or None when it is not applicable or not a number.
@@ -74,8 +78,8 @@ class LayerReport:
             UsageError: no metric has that id; the message names the nearest.
         """
         outcome = self.metrics.get(metric)
-        if outcome is None:  # the table of ids lies above this module and is asked only then
-            import_module("ssmspec.metrics").METRICS.require(metric)
+        if outcome is None and self.complete:
+            raise UsageError(f"there is no metric {metric!r}; {did_you_mean(metric, self.metrics)}")
         if isinstance(outcome, Measured) and not isinstance(outcome.value, str):
             return outcome.value
         return None
