@@ -190,7 +190,7 @@ def _reach_word(layer: LayerReport) -> str:
 def _shape_only(reference: LayerReport) -> LayerReport:
     """A reference without the numbers that come from its draw of damping, not from its grid."""
     kept = {key: reference.metrics[key] for key in _GRID_METRICS if key in reference.metrics}
-    return replace(reference, metrics=kept)
+    return replace(reference, metrics=kept, complete=False)
 
 
 def decay_table(rows: Rows) -> list[Column]:
@@ -301,6 +301,7 @@ def median_layer(layers: Sequence[LayerReport]) -> LayerReport:
     return replace(
         first,
         metrics=metrics,
+        complete=False,
         power=_median_profile([layer.power for layer in layers]),
         timescales=_median_profile([layer.timescales for layer in layers]),
         lags=_median_profile([layer.lags for layer in layers]),
