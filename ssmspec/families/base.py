@@ -94,6 +94,7 @@ class Family:
         is_complex: whether its poles can oscillate.
         split: end of a tensor's name -> the axis along which tensor parallelism splits it; tensors
             that are not plain parts put together (fused projections) are not among them.
+        assumable: what `--assume` can say of it that its files do not.
         read_kernel: the kernel that the stored B and C make with a spectrum of this layer, be it
             the stored one or one that `write` would store. Raises LayoutError where B or C is not
             in the file or does not fit. None where B and C depend on the input or are not known.
@@ -115,6 +116,7 @@ class Family:
     dt_transforms: tuple[DtTransform, ...] = field(default=())
     is_complex: bool = True
     split: Mapping[str, int] = field(default_factory=dict)
+    assumable: tuple[str, ...] = ()
     read_kernel: Callable[[LayerSource, LayerSpectrum], Kernel] | None = None
     write_kernel: Callable[[LayerSource, Kernel], Mapping[str, Array]] | None = None
     reset_kernel: (

@@ -28,7 +28,7 @@ ORDINARY = frozenset({
 
 _ORDINARY_STARTS = (
     "time_mix", "time_maa", "in_proj", "out_proj", "conv1d", "norm", "x_proj", "qkvz", "C_", "B_",
-    "W_", "act", "input_gate", "output", "short_", "lora_", "D_",
+    "W_", "act", "input_gate", "output", "short_", "lora_", "D_", "ssm_",
 )  # fmt: skip
 
 SHOWN = 6
@@ -50,8 +50,7 @@ def notes(site: LayerSite, catalog: Catalog, read: Container[str]) -> tuple[str,
         shown = ", ".join(printable(name) for name in unread[:SHOWN])
         more = f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
         told.append(
-            f"not read, and not in the numbers: {shown}{more}, which stand beside the parameters "
-            f"of the layers"
+            f"stored in the layers' own modules, not read and not in the numbers: {shown}{more}"
         )
     if any(below(adapter, path) for adapter in catalog.adapters):
         told.append("the layers carry adapters that are not merged: the base weights are measured")

@@ -125,6 +125,11 @@ class Catalog:
         held = {path for leaf in leaves for path in self._holders.get(leaf, ())}
         return [Module(self, path) for path in sorted(held, key=natural_key)]
 
+    @property
+    def leaf_names(self) -> Iterable[str]:
+        """The names that tensors have in their modules, each once."""
+        return self._holders.keys()
+
     def leaves(self, path: str) -> Mapping[str, str]:
         """Leaf name -> tensor name, for the tensors directly in the module at a dotted path."""
         return self._leaves.get(path, {})
@@ -198,15 +203,17 @@ class Module:
 
 
 def bare_path(path: str) -> str:
-    """A dotted path without the wrappers inside it."""
+    """A dotted path without the wrappers inside it; those it begins with stay."""
     parts = path.split(".")
     if WRAPPERS_INSIDE.isdisjoint(parts) and KEPT_COPY not in parts:
         return path
-    kept = (
-        part
-        for before, part in zip(["", *parts], parts, strict=False)
-        if part not in WRAPPERS_INSIDE and KEPT_COPY not in (before, part)
-    )
+    kept: list[str] = []
+    outermost = True
+    for before, part in zip(["", *parts], parts, strict=False):
+        wrapper = part in WRAPPERS_INSIDE or KEPT_COPY in (before, part)
+        outermost &= wrapper
+        if outermost or not wrapper:
+            kept.append(part)
     return ".".join(kept)
 
 

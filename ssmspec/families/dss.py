@@ -69,15 +69,26 @@ SEPARATE = (
     "DSS keeps one step size for damping and one for frequency (sep_dt_re_im); "
     "the step sizes reported are those of the frequency"
 )
-SCALED = "DSS does not store its version; its kernel is read as version exp scales it"
-SOFTMAX = "DSS does not store its version; its kernel is read as version softmax, the default"
+NO_SCALE, CLIPPED = "dss-no-scale", "dss-clip"
+"""What `--assume` says of a DSS's version."""
+SCALED = (
+    "DSS does not store its version; its kernel is read as version exp scales it "
+    f"(--assume {NO_SCALE} reads it without a scale)"
+)
+SOFTMAX = (
+    "DSS does not store its version; its kernel is read as version softmax, the default "
+    f"(--assume {CLIPPED} or {NO_SCALE} changes it)"
+)
 SMALLEST_SQUARE = 1e-7
 """What the code keeps a squared modulus above before it divides by it (`epsilon`)."""
 
 GROWING = (
     "DSS does not store its version; real parts above 0 are taken as stored, while version clip "
-    "lowers them to 1e-4 and version softmax scales such modes over the whole sequence"
+    "lowers them to 1e-4 and version softmax scales such modes over the whole sequence "
+    f"(--assume {CLIPPED})"
 )
+CLIP = 1e-4
+"""Where versions clip and clip-no-scale cap Re A."""
 
 
 def find(catalog: Catalog) -> Iterator[Found]:
@@ -103,10 +114,12 @@ def read(source: LayerSource) -> LayerSpectrum:
     dt_re, dt_im = _steps(source)
     with np.errstate(over="ignore", invalid="ignore"):
         log_poles = to_complex(dt_re * A.real, dt_im * A.imag)
-    told: tuple[str, ...] = (SOFTMAX if source.has("Lambda") else SCALED,)
+    told: tuple[str, ...] = ()
+    if not _assumed(source):
+        told += (SOFTMAX if source.has("Lambda") else SCALED,)
     if _is_separate(source):
         told += (SEPARATE,)
-    if source.has("Lambda") and (A.real > 0.0).any():
+    if source.has("Lambda") and not _assumed(source) and (A.real > 0.0).any():
         told += (GROWING,)
     return LayerSpectrum(
         name=source.name,
@@ -141,7 +154,10 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     dt_re = _damping_steps(source, spectrum.decay) if _is_separate(source) else dt_im
     A = _by_channel(spectrum, dt_re, dt_im)
     length = source.reading.seq_len
-    if not source.has("Lambda"):
+    scale: Complexes
+    if NO_SCALE in source.reading.assume:
+        scale = np.ones(spectrum.shape, dtype=np.complex128)
+    elif not source.has("Lambda") or CLIPPED in source.reading.assume:
         squares = np.maximum(np.abs(A) ** 2, SMALLEST_SQUARE)
         scale = np.expm1(spectrum.log_poles) * A.conj() / squares
     elif length is None:
@@ -150,14 +166,18 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
             f"length is not known (--seq-len gives it)"
         )
     else:
-        scale = _softmax(spectrum.log_poles, A, length)
+        scale = softmax_scale(spectrum.log_poles, A, length)
     weights = read_complex(source, "W")
     with np.errstate(over="ignore", invalid="ignore"):
         residues = (weights if weights.ndim == 3 else weights[None]) * scale
     return LayerKernel(spectrum, np.asarray(residues, dtype=np.complex128))
 
 
-def _softmax(log_poles: Complexes, A: Complexes, length: int) -> Complexes:
+def _assumed(source: LayerSource) -> bool:
+    return not {NO_SCALE, CLIPPED}.isdisjoint(source.reading.assume)
+
+
+def softmax_scale(log_poles: Complexes, A: Complexes, length: int) -> Complexes:
     """1 / A over the sum of a mode's powers; growing modes are scaled to 1 at the last lag."""
     grows = A.real > 0.0
     falling = np.where(grows, -log_poles, log_poles)
@@ -213,7 +233,9 @@ def _poles(source: LayerSource) -> Complexes:
     """(1, N) continuous poles."""
     if source.has("Lambda"):
         pairs = read_real(source, "Lambda")
-        return to_complex(pairs[:, 0], pairs[:, 1])[None]
+        real = pairs[:, 0]
+        real = np.minimum(real, CLIP) if CLIPPED in source.reading.assume else real
+        return to_complex(real, pairs[:, 1])[None]
     imag = np.zeros(1)
     if source.has("Lambda_im"):
         imag = read_real(source, "Lambda_im")
@@ -264,5 +286,6 @@ FAMILY = Family(
     read=read,
     write=write,
     known_inits=("s4d-legs", "s4d-lin"),
+    assumable=(NO_SCALE, CLIPPED),
     read_kernel=read_kernel,
 )

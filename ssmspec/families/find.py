@@ -11,7 +11,7 @@ from ssmspec.families.base import Family, LayerSite, LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.precision import Rounding, rounding_of
 from ssmspec.kernel import Kernel
-from ssmspec.naming import matches, natural_key, printable
+from ssmspec.naming import did_you_mean, matches, natural_key, printable
 from ssmspec.outcome import NotApplicable, Skipped
 from ssmspec.reading import Reading
 from ssmspec.spectrum import LayerSpectrum
@@ -113,6 +113,7 @@ def find_layers(
         if isinstance(item, FoundLayer)
     )
     skipped = tuple(item for item in chosen if isinstance(item, Skipped))
+    _check_assumed(layers, reading)
     return layers, skipped
 
 
@@ -120,10 +121,10 @@ Claims = dict[str, "FoundLayer | Skipped"]
 
 
 def _usable(claimed: Claims, catalog: Catalog) -> Claims:
-    """Layers without numbers become skipped ones."""
+    """Layers without numbers become skipped ones; a page of the user's knows what it reads."""
     return {
         name: (stored.unusable(item.site, item.family.title, catalog) or item)
-        if isinstance(item, FoundLayer)
+        if isinstance(item, FoundLayer) and item.family.id != MAPPED
         else item
         for name, item in claimed.items()
     }
@@ -178,6 +179,23 @@ def _described(reading: Reading) -> list[Family]:
     from ssmspec.families.mapped.page import load_layout  # noqa: PLC0415
 
     return [family_for(load_layout(reading.layout))]
+
+
+def _check_assumed(layers: tuple[FoundLayer, ...], reading: Reading) -> None:
+    """Refuse an assumption that means nothing to any layer here.
+
+    Raises:
+        UsageError: it is none, or of families that are not in this file.
+    """
+    offered = {name for layer in layers for name in layer.family.assumable}
+    for name in reading.assume if layers else ():
+        if name not in offered:
+            every = {name for family in FAMILIES.values() for name in family.assumable}
+            if name in every:
+                raise UsageError(f"--assume {name} means nothing to any layer of this file")
+            raise UsageError(
+                f"there is nothing to assume called {name!r}; {did_you_mean(name, every)}"
+            )
 
 
 def _check_options(family: Family, name: str, reading: Reading) -> None:

@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ssmspec.families import s4d_v4
+from ssmspec.families import s4d_v4, shapes
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.naming import printable
 from ssmspec.outcome import Skipped
 
 LATER = "not measured yet"
 NO_DT_BIAS = "its step-size projection has no bias, so there is no nominal step size"
+NO_STATE = (
+    "no state matrix stands beside it, so its poles depend on the input alone or A was not saved "
+    "(--map describes what is stored, by name)"
+)
 NO_GATE_BIAS = "the bias of its gate is not beside it, so there is no nominal decay"
 
 
@@ -58,6 +62,7 @@ def find(catalog: Catalog) -> Iterator[Skipped]:
 
     Modules that a family measures may be among them; the caller drops those by name.
     """
+    yield from shapes.find(catalog)
     for module in catalog.having_any(RANKS):
         ranks = sorted({rank for leaf in module.leaves for rank in RANKS.get(leaf, ())})
         record = next((LOOKALIKES[rank] for rank in ranks if LOOKALIKES[rank].fits(module)), None)
@@ -102,6 +107,14 @@ def _is_selective_tf(module: Module) -> bool:
 
 def _parent_is(component: str) -> Callable[[Module], bool]:
     return lambda module: module.parent.path.rpartition(".")[2] == component
+
+
+def _beside(component: str) -> Callable[[Module], bool]:
+    return lambda module: component in module.parent.submodules
+
+
+def _has_no_state(module: Module) -> bool:
+    return not any(shapes.is_state_name(leaf) for leaf in module.parent.leaves)
 
 
 STATE_MATRICES = (
@@ -183,6 +196,29 @@ LOOKALIKES: tuple[Lookalike, ...] = (
         ("bias",),
         _parent_is("mlstm_cell"),
         component="fgate",
+    ),
+    Lookalike(
+        "xlstm",
+        "xLSTM",
+        "its forget gate depends on the input and stores no poles",
+        ("bias",),
+        _beside("igate"),
+        component="fgate",
+    ),
+    Lookalike(
+        "mamba-no-a",
+        "a step size without A",
+        NO_STATE,
+        ("bias",),
+        _has_no_state,
+        component="dt_proj",
+    ),
+    Lookalike(
+        "gguf",
+        "ssm_a",
+        "A under the name of llama.cpp, in a layer that is not known (--map describes it by name: "
+        "ssm_a is A itself)",
+        ("ssm_a",),
     ),
     Lookalike(
         "unknown", "A_log", "not in a layout that is known (--map describes one)", ("A_log",)

@@ -7,6 +7,7 @@ tensor           shape   meaning
 `theta_log`      (N,)    angle = exp(theta_log) rad/sample, unbounded; drawn from [0, 2 pi)
 `gamma_log`      (N,)    log of the input's normalization, sqrt(1 - |pole_bar|^2) at the start
 `B`, `C`         (N, I)  and (O, N): complex, or two tensors `B_re` and `B_im` (`C_re`, `C_im`)
+`Bp`             (N, I)  complex: B in a port
 ===============  ======  ==================================================================
 
 The names are the same in JAX (minimal-LRU), torch (LRU-pytorch, lrnnx) and TensorFlow ports. All N
@@ -56,7 +57,16 @@ from ssmspec.spectrum import LayerSpectrum, Symmetry
 from ssmspec.units import TWO_PI
 
 ROLES = ("nu_log", "theta_log")
-MATRICES = ("gamma_log", "B", "B_re", "B_im", "C", "C_re", "C_im")
+MATRICES = {
+    "gamma_log": ("gamma_log",),
+    "B": ("B", "Bp"),
+    "B_re": ("B_re", "B_real"),
+    "B_im": ("B_im", "B_imag"),
+    "C": ("C",),
+    "C_re": ("C_re", "C_real"),
+    "C_im": ("C_im", "C_imag"),
+}
+"""Role -> names it goes by in public ports."""
 
 SMALLEST_ANGLE = 1e-6
 """Angle 0 has no logarithm and is written as this, rad/sample: a period of 6 million samples."""
@@ -65,8 +75,12 @@ SMALLEST_ANGLE = 1e-6
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules that hold both pole parameters directly."""
     for module in catalog.having(*ROLES):
-        names = (*ROLES, *(name for name in MATRICES if module.has(name)))
-        yield LayerSite(module.name, {name: module.leaves[name] for name in names})
+        tensors = {role: module.leaves[role] for role in ROLES}
+        for role, names in MATRICES.items():
+            found = [module.leaves[name] for name in names if name in module.leaves]
+            if found:
+                tensors[role] = found[0]
+        yield LayerSite(module.name, tensors)
 
 
 def read(source: LayerSource) -> LayerSpectrum:

@@ -8,6 +8,10 @@ tensor               shape          meaning
 `A_b_log`            (H, N)         Vim: the backward direction's A
 `dt_proj_b.bias`     (H,)           Vim v2: the backward direction's own step sizes
 `Dense_2.bias`       (H,)           flax auto-names: dt = softplus(.) + 1e-4
+`log_A`              (H, N)         a port's name for `A_log`
+`W_delta.bias`, ...  (H,)           ports' names for `dt_proj.bias` (`SPELLED`)
+`ssm_a`              (H, N)         GGUF: A itself
+`ssm_dt.bias`        (H,)           GGUF: `dt_proj.bias`
 `A_log`              (h, d, N)      Zamba: h heads of d channels, H = h d
 `dt_proj_bias`       (h, d)         Zamba: names with underscores, one projection a head
 ===================  =============  ======================================================
@@ -40,7 +44,12 @@ from ssmspec.families.parts.diagonal import (
     softplus,
     softplus_inverse,
 )
-from ssmspec.families.parts.gates import nominal_assumption, real_poles_to_parameters, real_spectrum
+from ssmspec.families.parts.gates import (
+    nominal_assumption,
+    real_poles_spectrum,
+    real_poles_to_parameters,
+    real_spectrum,
+)
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform
 from ssmspec.spectrum import LayerSpectrum
@@ -55,12 +64,34 @@ SHARED_DT = "shared dt"
 """Variant: two directions share one step size, so neither can change it alone."""
 FLAX = "flax"
 """Variant: auto-named flax layers."""
+GGUF = "gguf"
+"""Variant: A itself, under the names of llama.cpp."""
+SPELLED_OTHERWISE = "other names"
+"""Variant: a port's names, told by their shapes."""
 HEADS = "heads"
 """Variant: channels in heads, each with its own projections (Zamba)."""
 
 
+SPELLED = (
+    "dt_proj.bias", "W_delta.bias", "W_dt.bias", "delta_proj.bias", "dt_projection.bias",
+    "delta_projection.bias", "proj_dt.bias", "proj_delta.bias", "delta_upscale.bias", "dt.bias",
+)  # fmt: skip
+"""What ports call the bias of the step size's projection."""
+
+BY_SHAPE = (
+    "Mamba-1 is known here by the shapes of {names}: A is taken as -exp of the first and dt as "
+    "softplus of the second"
+)
+
+
 def find(catalog: Catalog) -> Iterator[Found]:
     """Modules with `A_log` and the bias of its dt projection, and their second direction."""
+    yield from _find_spelled(catalog)
+    for module in catalog.having("ssm_a"):
+        shape = module.shape("ssm_a") or ()
+        if len(shape) == 2 and shape[1] > 1 and module.has("ssm_dt.bias", "ssm_x.weight"):
+            names = {"A": module.leaves["ssm_a"], "dt_bias": module.tensor("ssm_dt.bias")}
+            yield LayerSite(module.name, {r: name for r, name in names.items() if name}, GGUF)
     for module in catalog.having("A_log"):
         dimensions = len(module.shape("A_log") or ())
         if dimensions == 3 and module.has("dt_proj_bias"):
@@ -71,6 +102,17 @@ def find(catalog: Catalog) -> Iterator[Found]:
             yield from _directions(module)
         elif _is_flax(module):
             yield _site(module, module.name, "A_log", "Dense_2.bias", FLAX)
+
+
+def _find_spelled(catalog: Catalog) -> Iterator[LayerSite]:
+    """Modules whose A or step size goes by a port's name, where the shapes fit together."""
+    for module in catalog.having_any(("A_log", "log_A")):
+        A_log = "A_log" if "A_log" in module.leaves else "log_A"
+        shape = module.shape(A_log) or ()
+        biases = SPELLED if A_log == "log_A" else SPELLED[1:]
+        bias = next((name for name in biases if module.shape(name) == shape[:1]), None)
+        if len(shape) == 2 and bias is not None and not module.has("dt_proj.bias", "A_log"):
+            yield _site(module, module.name, A_log, bias, SPELLED_OTHERWISE)
 
 
 def _directions(module: Module) -> Iterator[LayerSite]:
@@ -108,6 +150,14 @@ def read(source: LayerSource) -> LayerSpectrum:
             "auto-named flax layers: Dense_2 is taken as the step-size projection and "
             f"dt as softplus(.) + {FLAX_DT_FLOOR:g}",
         )
+    if source.site.variant == SPELLED_OTHERWISE:
+        names = " and ".join(
+            printable(name.removeprefix(f"{source.name}.")) for name in source.site.tensors.values()
+        )
+        assumptions += (BY_SHAPE.format(names=names),)
+    if source.site.variant == GGUF:
+        A = read_real(source, "A")
+        return real_poles_spectrum(source, FAMILY.id, A, _dt(source), assumptions)
     A_log = read_real(source, "A_log").reshape(shape)
     return real_spectrum(source, FAMILY.id, A_log, _dt(source), assumptions)
 
@@ -116,7 +166,11 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """A_log = log(decay / dt); the bias only where the step size changes."""
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, _shape(source))
     tensors = source.site.tensors
-    written: dict[str, Array] = {tensors["A_log"]: A_log.reshape(source.shape("A_log"))}
+    written: dict[str, Array] = {}
+    if source.site.variant == GGUF:
+        written[tensors["A"]] = -np.exp(A_log)
+    else:
+        written[tensors["A_log"]] = A_log.reshape(source.shape("A_log"))
     if not np.array_equal(dt, _dt(source)):
         bias = _dt_to_bias(source, dt).reshape(source.shape("dt_bias"))
         written[tensors["dt_bias"]] = bias
@@ -149,7 +203,8 @@ def _shape(source: LayerSource) -> tuple[int, int]:
         heads, width, states = require_dimensions(source, "A_log", "heads", "head_dim", "N")
         require_shape(source, "dt_bias", (heads, width))
         return heads * width, states
-    channels, states = require_dimensions(source, "A_log", "d_inner", "N")
+    role = "A" if source.site.variant == GGUF else "A_log"
+    channels, states = require_dimensions(source, role, "d_inner", "N")
     require_shape(source, "dt_bias", (channels,))
     return channels, states
 

@@ -5,6 +5,8 @@ tensor           shape     meaning
 ===============  ========  ==============================================================
 `A_log`          (h,)      A = -exp(A_log), h heads
 `dt_bias`        (h,)      dt = clamp(softplus(. + dt_bias), time_step_limit)
+`ssm_a`          (h, 1)    GGUF: A itself
+`ssm_dt.bias`    (h,)      GGUF: `dt_bias`
 `D`              (h,) or (d_ssm,)   skip; with `in_proj` and `conv1d` the evidence of a Mamba-2
 ===============  ========  ==============================================================
 
@@ -40,12 +42,23 @@ from ssmspec.families.parts.diagonal import (
     softplus,
     softplus_inverse,
 )
-from ssmspec.families.parts.gates import nominal_assumption, real_poles_to_parameters, real_spectrum
+from ssmspec.families.parts.gates import (
+    nominal_assumption,
+    real_poles_spectrum,
+    real_poles_to_parameters,
+    real_spectrum,
+)
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform
 from ssmspec.spectrum import LayerSpectrum
 
 ROLES = ("A_log", "dt_bias")
+
+GGUF = "gguf"
+"""Variant: A itself, under the names of llama.cpp."""
+
+GGUF_DELTA_RULE = frozenset({"ssm_ba", "ssm_beta_alpha", "ssm_beta", "ssm_alpha"})
+"""Projections of gated delta rules under the names of llama.cpp."""
 
 DELTA_RULE_PROJECTIONS = frozenset({
     "a_proj", "b_proj", "f_proj", "f_a_proj", "f_b_proj", "q_proj", "k_proj", "q_conv1d",
@@ -62,6 +75,11 @@ def find(catalog: Catalog) -> Iterator[Found]:
     for module in catalog.having(*ROLES):
         if is_mamba2(module):
             yield LayerSite(module.name, {role: module.leaves[role] for role in ROLES})
+    for module in catalog.having("ssm_a"):
+        heads, bias = module.shape("ssm_a") or (), module.tensor("ssm_dt.bias")
+        per_head = len(heads) == 1 or heads[1:] == (1,)
+        if per_head and bias is not None and GGUF_DELTA_RULE.isdisjoint(module.submodules):
+            yield LayerSite(module.name, {"A": module.leaves["ssm_a"], "dt_bias": bias}, GGUF)
 
 
 def is_mamba2(module: Module) -> bool:
@@ -93,7 +111,7 @@ def _has_joint_projection(module: Module, heads: int) -> bool:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(dt A), A = -exp(A_log), at dt = clamp(softplus(dt_bias), limits)."""
-    (heads,) = require_dimensions(source, "A_log", "heads")
+    heads = _heads(source)
     require_shape(source, "dt_bias", (heads,))
     assumptions: tuple[str, ...] = (
         nominal_assumption(FAMILY.title),
@@ -102,16 +120,23 @@ def read(source: LayerSource) -> LayerSpectrum:
     low, high = limits(source.checkpoint.config)
     if (low, high) != (0.0, math.inf):
         assumptions += (f"step sizes are limited to [{low:g}, {high:g}] by config.json",)
+    if source.site.variant == GGUF:
+        A = read_real(source, "A").reshape(-1, 1)
+        return real_poles_spectrum(source, FAMILY.id, A, _dt(source), assumptions)
     A_log = read_real(source, "A_log")[:, None]
     return real_spectrum(source, FAMILY.id, A_log, _dt(source), assumptions)
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """A_log = log(decay / dt); the bias only where the step size changes."""
-    (heads,) = require_dimensions(source, "A_log", "heads")
+    heads = _heads(source)
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, (heads, 1))
     tensors = source.site.tensors
-    written: dict[str, Array] = {tensors["A_log"]: A_log[:, 0]}
+    written: dict[str, Array] = {}
+    if source.site.variant == GGUF:
+        written[tensors["A"]] = -np.exp(A_log).reshape(source.shape("A"))
+    else:
+        written[tensors["A_log"]] = A_log[:, 0]
     if not np.array_equal(dt, _dt(source)):
         low, high = limits(source.checkpoint.config)
         if not ((dt >= low) & (dt <= high)).all():
@@ -122,6 +147,15 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
             )
         written[tensors["dt_bias"]] = softplus_inverse(dt)[:, 0]
     return written
+
+
+def _heads(source: LayerSource) -> int:
+    if source.site.variant == GGUF:
+        heads = source.shape("A")[0] if source.shape("A") else 0
+        if source.shape("A") != (heads,):
+            require_shape(source, "A", (heads, 1))
+        return heads
+    return require_dimensions(source, "A_log", "heads")[0]
 
 
 def limits(config: Mapping[str, Any]) -> tuple[float, float]:

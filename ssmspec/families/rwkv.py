@@ -11,6 +11,8 @@ tensor               shape                       meaning
 `lora.2.bias`
 `w0`                 (C,) or (1, 1, C)           RWKV-7: decay = exp(-1/2) sigmoid(w0 + low-rank)
 `w_lora.lora.2.bias` (C,)                        RWKV-7 in fla: the same as `w0`
+`d_lora_mlp.`        (C,)                        RWKV-7 in a port: the same as `w0`
+`B_and_lamb.bias`
 ===================  ==========================  =============================================
 
 RWKV-4 and 5 decay alike at every step; what they remember is still weighted by the input, through
@@ -58,8 +60,10 @@ BONUSES = ("time_first", "time_faaaa")
 IN_FLA = (
     ("w_proj.linear.lora.2", SELECTIVE),
     ("w_lora.lora.2", BOUNDED),
+    ("d_lora_mlp.B_and_lamb", BOUNDED),
 )
-"""(linear map whose bias is the decay's, variant) of flash-linear-attention."""
+"""(linear map whose bias is the decay's, variant) of flash-linear-attention, and of a port that
+calls the map `d_lora_mlp`."""
 
 
 def find(catalog: Catalog) -> Iterator[Found]:

@@ -38,6 +38,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
+from ssmspec.families.dss import softmax_scale
 from ssmspec.families.parts.diagonal import (
     bandlimit_assumption,
     choose_dt_transform,
@@ -66,7 +67,7 @@ from ssmspec.families.parts.residues import (
     tied_inputs,
     under,
 )
-from ssmspec.kernel import Kernel, LayerKernel
+from ssmspec.kernel import Kernel, LayerKernel, discretized_input
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -74,7 +75,9 @@ from ssmspec.spectrum import LayerSpectrum, Symmetry
 ROLES = ("inv_dt", "A_real")
 KERNEL = "layer.kernel"
 """Where lrnnx registers a layer's parameters a second time."""
-DISC = "S4D v4 does not store its discretization (disc)"
+DSS = "dss"
+"""What `--assume` says of a model built with `disc="dss"`: ZOH poles, another scale of C."""
+DISC = f"S4D v4 does not store its discretization (disc; --assume {DSS} is its third)"
 DT_TRANSFORM = "S4D v4 does not store dt_transform"
 ASSUMED = (
     "S4D v4 does not store real_transform, imag_transform and dt_fast; "
@@ -153,7 +156,26 @@ def is_second_name(module: Module) -> bool:
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """Residues C B_bar, B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
-    return siso_kernel(source, spectrum, _read(source, "C"), _inputs(source, spectrum))
+    kernel = siso_kernel(source, spectrum, _read(source, "C"), _inputs(source, spectrum))
+    if DSS not in source.reading.assume:
+        return kernel
+    return LayerKernel(spectrum, kernel.residues * _dss_over_zoh(source, spectrum))
+
+
+def _dss_over_zoh(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
+    """(H, M): the scale of `disc="dss"` over that of the zero-order hold.
+
+    Raises:
+        LayoutError: the length that it scales over is not known.
+    """
+    length = source.reading.seq_len
+    if length is None or spectrum.dt is None:
+        raise LayoutError(
+            'disc="dss" scales the kernel over the sequence, whose length is not known '
+            "(--seq-len gives it)"
+        )
+    scale = softmax_scale(spectrum.log_poles, spectrum.log_poles / spectrum.dt, length)
+    return np.asarray(scale / discretized_input(spectrum))
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
@@ -163,6 +185,9 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
         SchemeError: residues that are not real, for a layer of real poles.
     """
     siso = as_siso(source, kernel)
+    if DSS in source.reading.assume:
+        ratio = _dss_over_zoh(source, siso.spectrum)
+        siso = LayerKernel(siso.spectrum, siso.residues / ratio)
     outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
     return under(source, {"C": _stored(source, outputs)}, KERNEL)
 
@@ -217,6 +242,7 @@ FAMILY = Family(
     ),
     discretizations=(Discretization.ZOH, Discretization.BILINEAR),
     dt_transforms=(DtTransform.EXP, DtTransform.SOFTPLUS),
+    assumable=(DSS,),
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,

@@ -83,11 +83,14 @@ DISC = "S5 does not store its discretization"
 HALF = "S5 does not store conj_sym; one pole of each conjugate pair is taken as stored, its default"
 FULL = (
     "S5 does not store conj_sym; all poles are taken as stored (conj_sym=False), "
-    "because as many lie above the real axis as below"
+    "because of the faster ones about as many lie above the real axis as below"
 )
+CLIP_EIGS = "clip-eigs"
+"""What `--assume` says of a model built with `clip_eigs`."""
 UNCLIPPED = (
     "S5 does not store clip_eigs; real parts above -1e-4 are taken as stored, "
-    "while a model built with clip_eigs=True lowers them to -1e-4 on use"
+    "while a model built with clip_eigs=True lowers them to -1e-4 on use "
+    f"(--assume {CLIP_EIGS} reads them so)"
 )
 
 
@@ -117,7 +120,7 @@ def read(source: LayerSource) -> LayerSpectrum:
     choose_dt_transform(source, (DtTransform.EXP,), "")
     dt = exp(read_real(source, "log_step")).reshape(1, -1)
     symmetry, told = _symmetry(source, poles)
-    if source.site.variant == JAX and (poles.real > CLIP).any():
+    if source.site.variant == JAX and not _clips(source) and (poles.real > CLIP).any():
         told = (*told, UNCLIPPED)
     return LayerSpectrum(
         name=source.name,
@@ -140,6 +143,12 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     dt = dt_for(source.name, spectrum, (1, states), "one step size per state")
     discretization, _ = choose_discretization(source, _discretizations(source), DISC)
     poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
+    if _clips(source) and (poles.real > CLIP).any():
+        raise SchemeError(
+            f"{printable(source.name)}: with --assume {CLIP_EIGS} real parts above {CLIP:g} are "
+            f"lowered on use, and the scheme has one of {float(poles.real.max()):.3g}; use more "
+            f"damping or larger step sizes"
+        )
     if _symmetry(source, poles)[0] is not expected:
         raise SchemeError(
             f"{printable(source.name)}: S5 does not store whether poles come in conjugate pairs, "
@@ -158,7 +167,9 @@ def _poles(source: LayerSource) -> Complexes:
     if source.site.variant == JAX:
         shape = require_dimensions(source, "Lambda_re", "states")
         require_shape(source, "Lambda_im", shape)
-        return to_complex(read_real(source, "Lambda_re"), read_real(source, "Lambda_im"))[None]
+        real = read_real(source, "Lambda_re")
+        real = np.minimum(real, CLIP) if _clips(source) else real
+        return to_complex(real, read_real(source, "Lambda_im"))[None]
     if source.site.variant == COMPLEX:
         require_dimensions(source, "Lambda", "states")
         values = source.read("Lambda")
@@ -189,16 +200,23 @@ def _require_steps(source: LayerSource, states: int) -> None:
 def _symmetry(source: LayerSource, poles: Complexes) -> tuple[Symmetry, tuple[str, ...]]:
     """What is stored: torch ports all poles; JAX half of them, or all where the signs balance.
 
-    Training never ties the two poles of a pair, so equal counts of signs are the trace that
-    conj_sym=False leaves, not equal pairs. Heuristic: a half spectrum whose signs balance by
-    chance would pass for a full one.
+    Training never ties the two poles of a pair, so balanced signs are the trace that conj_sym=False
+    leaves, not equal pairs. Slow poles may cross the real axis on the way, fast ones hardly ever:
+    the faster half is looked at. Heuristic: a half spectrum whose signs balance there by chance
+    would pass for a full one.
     """
     if source.site.variant != JAX:
         return Symmetry.FULL, ()
-    above, below = np.count_nonzero(poles.imag > 0), np.count_nonzero(poles.imag < 0)
-    unpaired = poles.size % 2  # an odd number of states has one real pole, give or take rounding
-    is_full = min(above, below) > 0 and abs(above - below) <= unpaired
+    imag = poles.imag[0]
+    count = 2 * -(-imag.size // 4)
+    fastest = imag[np.argsort(-np.abs(imag), kind="stable")[:count]]
+    above, below = np.count_nonzero(fastest > 0), np.count_nonzero(fastest < 0)
+    is_full = min(above, below) > 0 and abs(above - below) <= fastest.size / 4
     return (Symmetry.FULL, (FULL,)) if is_full else (Symmetry.HALF, (HALF,))
+
+
+def _clips(source: LayerSource) -> bool:
+    return source.site.variant == JAX and CLIP_EIGS in source.reading.assume
 
 
 def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:
@@ -281,6 +299,7 @@ FAMILY = Family(
     read=read,
     write=write,
     known_inits=("s5-hippo",),
+    assumable=(CLIP_EIGS,),
     discretizations=(Discretization.ZOH, Discretization.BILINEAR),
     read_kernel=read_kernel,
     write_kernel=write_kernel,

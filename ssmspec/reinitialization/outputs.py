@@ -14,6 +14,7 @@ from ssmspec.checkpoints.torch.archive import SUFFIXES as TORCH_SUFFIXES
 from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
 from ssmspec.checkpoints.torch.rewrite import rewrite_torch
 from ssmspec.errors import UsageError
+from ssmspec.families.catalog import OPTIMIZER_PARTS
 from ssmspec.naming import printable
 
 SAFETENSORS = ".safetensors"
@@ -62,10 +63,32 @@ def write_output(
         CheckpointError: it cannot be written so.
     """
     if output.suffix in TORCH_SUFFIXES and isinstance(checkpoint, TorchZipCheckpoint):
-        rewrite_torch(checkpoint, changes, output, force=force)
+        rewrite_torch(checkpoint, _with_optimizer(checkpoint, changes), output, force=force)
     else:
         rewrite(checkpoint, changes, output, force=force)
 
 
 def _is_folder(checkpoint: Checkpoint) -> bool:
     return isinstance(checkpoint, ShardedCheckpoint) and checkpoint.is_safetensors
+
+
+def _with_optimizer(
+    checkpoint: TorchZipCheckpoint, changes: Mapping[str, Array]
+) -> Mapping[str, Array]:
+    """The changes, and the same ones under the names by which an optimizer holds the parameter.
+
+    Trainers pickle optimizers whole, inside a scheduler for one: its parameter groups then are the
+    very tensors of the model, not copies.
+    """
+    held = {
+        name
+        for name in checkpoint.stored
+        if name not in changes and not OPTIMIZER_PARTS.isdisjoint(name.lower().split("."))
+    }
+    same = {
+        name: values
+        for changed, values in changes.items()
+        for name in held
+        if checkpoint.stored[name] == checkpoint.stored[changed]
+    }
+    return {**changes, **same}

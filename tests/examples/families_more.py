@@ -170,6 +170,16 @@ def selective_diagonal() -> Example:
     return Example(tensors, {"(root)": log_poles}, {"(root)": dt}, decaying)
 
 
+def elementwise() -> Example:
+    """One state and one step size a channel, nothing selective, A = -softplus(A_log)."""
+    rng = np.random.default_rng(47)
+    rates = rng.uniform(0.2, 1.5, 5)
+    bias = rng.uniform(-4.0, -1.0, 5)
+    tensors = {"A_log": np.log(np.expm1(rates)), "Wdelta": np.zeros((5, 5)), "bdelta": bias}
+    dt = np.array([[softplus(b)] for b in bias])
+    return Example(tensors, {"(root)": -rates[:, None] * dt + 0j}, {"(root)": dt}, decaying)
+
+
 def gated_deltanet(name: str, projections: dict[str, int], *, dt_per_head: bool = True) -> Example:
     """One gate a head; `projections` are rows of the linear maps beside it."""
     rng = np.random.default_rng(38)
@@ -334,6 +344,7 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     "vmamba": lambda: vmamba(heads=False),
     "vmamba/heads": lambda: vmamba(heads=True),
     "selective-diagonal": selective_diagonal,
+    "selective-diagonal/elementwise": elementwise,
     "gated-deltanet": lambda: gated_deltanet("model.layers.0.linear_attn", QWEN),
     "gated-deltanet/fla": lambda: gated_deltanet("model.layers.0.attn", FLA, dt_per_head=False),
     "gated-deltanet/by name": lambda: gated_deltanet("h.0.attn", {}),

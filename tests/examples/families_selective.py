@@ -144,6 +144,31 @@ def mamba2(names, **options) -> Example:
     return Example(tensors, log_poles, dts, decaying)
 
 
+def under(example, names) -> Example:
+    """An example whose tensors go by other names below their modules; `A` also turns A_log to A."""
+    tensors = {}
+    for name, values in example.tensors.items():
+        module = next((each for each in example.log_poles if name.startswith(f"{each}.")), None)
+        leaf = name.removeprefix(f"{module}.")
+        stored = names.get(leaf, leaf)
+        rates = values if values.ndim > 1 else values[:, None]
+        held = -np.exp(rates) if stored == "ssm_a" else values
+        tensors[f"{module}.{stored}" if module else name] = held
+    return replace(example, tensors=tensors)
+
+
+GGUF = {
+    "A_log": "ssm_a", "dt_bias": "ssm_dt.bias", "dt_proj.bias": "ssm_dt.bias", "D": "ssm_d",
+    "dt_proj.weight": "ssm_dt.weight", "x_proj.weight": "ssm_x.weight",
+    "in_proj.weight": "ssm_in.weight", "conv1d.weight": "ssm_conv1d.weight",
+    "conv1d.bias": "ssm_conv1d.bias", "norm.weight": "ssm_norm.weight",
+    "out_proj.weight": "ssm_out.weight",
+}  # fmt: skip
+"""llama.cpp's names."""
+
+SPELLED = {"dt_proj.weight": "W_delta.weight", "dt_proj.bias": "W_delta.bias"}
+
+
 EXAMPLES: dict[str, Callable[[], Example]] = {
     "mamba": lambda: mamba([f"backbone.layers.{n}.mixer" for n in (0, 2, 10)]),
     "mamba/jamba": lambda: mamba(
@@ -152,6 +177,10 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     "mamba/caduceus": lambda: mamba(
         [f"backbone.layers.0.mixer.submodule.mamba_{way}" for way in ("fwd", "rev")]
     ),
+    "mamba/log_A": lambda: under(mamba(["layers.0", "layers.1"]), {"A_log": "log_A"}),
+    "mamba/W_delta": lambda: under(mamba(["layers.0"]), SPELLED),
+    "mamba/gguf": lambda: under(mamba(["blk.0", "blk.1"]), GGUF),
+    "mamba2/gguf": lambda: under(mamba2(["blk.0", "blk.1"]), GGUF),
     "mamba/vim v1": lambda: vim(own_dt=False),
     "mamba/vim v2": lambda: vim(own_dt=True),
     "mamba/flax": mamba_flax,

@@ -160,3 +160,32 @@ def test_growing_poles_have_no_logarithm():
     grown = spectrum.log_poles - 2 * spectrum.log_poles.real
     with pytest.raises(SchemeError, match="logarithm of its damping"):
         family.write(source, replace(spectrum, log_poles=grown))
+
+
+@pytest.mark.parametrize("layout", ["Lambda", "Lambda_log_neg_re"])
+def test_a_version_can_be_assumed(layout):
+    A, dt, W = drawn(2)
+    if layout == "Lambda":
+        A.real[0] = 0.4
+        stored = {"Lambda": torch.view_as_real(A)}
+    else:
+        stored = {"Lambda_log_neg_re": torch.log(-A.real), "Lambda_im": A.imag}
+    tensors = {f"k.{n}": v for n, v in (stored | {"log_dt": torch.log(dt), "W": W}).items()}
+    clipped = torch.complex(A.real.clamp(max=1e-4), A.imag)
+    dt_A = torch.complex(dt[:, :1] * A.real, dt[:, -1:] * A.imag)
+    powers = (dt_A[..., None] * torch.arange(L)).exp()
+    bare = torch.einsum("chn,hnl->chl", torch.view_as_complex(W), powers).real
+    for name, wanted in (
+        ("dss-no-scale", bare),
+        ("dss-clip", original_kernel(clipped, dt, W, "exp")),
+    ):
+        family, source = source_of(tensors, Reading(assume=(name,)))
+        spectrum = family.read(source)
+        kernel = impulse_response(family.read_kernel(source, spectrum), L)
+        np.testing.assert_allclose(kernel, wanted, rtol=1e-8, atol=1e-10)
+        assert not any("version" in text for text in spectrum.assumptions)
+    family, source = source_of(tensors)
+    assert any(
+        "--assume dss-no-scale" in t or "--assume dss-clip" in t
+        for t in family.read(source).assumptions
+    )

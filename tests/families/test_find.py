@@ -50,6 +50,7 @@ WRAPPED = [
     ("mixer.", "_fsdp_wrapped_module.mixer._fpw_module.", ("_fsdp_wrapped_module",)),
     ("dt_proj.", "dt_proj.modules_to_save.default.", ()),
     ("mixer.", "_checkpoint_wrapped_module.mixer.", ("_checkpoint_wrapped_module",)),
+    ("layers.", "_orig_mod.layers.", ("_orig_mod.layers",)),
 ]
 
 
@@ -254,3 +255,10 @@ def test_what_is_not_read_is_named():
 def test_what_is_ordinary_is_not_named():
     assert not any("not read" in each for each in ssmspec.analyze(mamba(2)).assumptions)
     assert not any("not read" in each for each in ssmspec.analyze(s4d(2)).assumptions)
+
+
+def test_an_assumption_that_means_nothing_here_is_refused():
+    with pytest.raises(UsageError, match="means nothing to any layer"):
+        find(mamba(1), assume=("clip-eigs",))
+    with pytest.raises(UsageError, match="did you mean 'clip-eigs'"):
+        find(mamba(1), assume=("clip-eig",))

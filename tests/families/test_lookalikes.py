@@ -37,6 +37,7 @@ SIGNATURES = {
     "H3 shift SSM": ("layers.0.mixer.ssm_k_kernel.kernel", {"B": MODES, "C": MODES}),
     "Hyena filter": ("layers.0.filter_fn.modulation", {"deltas": (1, 1, H)}),
     "SpaceTime": ("encoder.blocks.0.ssm", {"a": (H, N), "b": (H, N), "c": (H, N), "skip": (H,)}),
+    "ssm_a: A": ("blk.0", {"ssm_a": (H,), "ssm_dt.bias": (H,), "ssm_ba.weight": (2 * H, 3)}),
     "A_log: not": ("ssm", {"A_log": (2, H, N, 3)}),
     "log_dt beside a state matrix": ("ssm", {"log_dt": (H,), "A": (H, N, N)}),
     "inv_dt beside a state matrix": ("ssm", {"inv_dt": (H, 1), "A": (1, 2 * N, 2 * N, 2)}),
@@ -47,6 +48,8 @@ SIGNATURES = {
 PARENT = {
     "xLSTM": ("backbone.blocks.0.mlstm_layer", {"fgate_preact.weight": (H, 3),
               "fgate_preact.bias": (H,), "q.weight": (3, 3)}),
+    "xLSTM: its": ("cells.0", {"W_q.weight": (3, 3), "igate.bias": (2,), "fgate.bias": (2,)}),
+    "a step size without A": ("blocks.0.ssm", {"dt_proj.weight": (H, H, 1), "dt_proj.bias": (H,)}),
     "xLSTM ": ("blocks.0.xlstm.mlstm_cell", {"fgate.weight": (H, 3), "fgate.bias": (H,)}),
 }  # fmt: skip
 

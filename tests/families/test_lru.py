@@ -187,3 +187,20 @@ def test_a_half_spectrum_is_refused():
     source = source_of(layer([0.9], [1.0]))
     with pytest.raises(SchemeError, match="symmetry full"):
         FAMILY.write(source, replace(FAMILY.read(source), symmetry=Symmetry.HALF))
+
+
+@pytest.mark.parametrize("port", ["Bp", "B_real"])
+def test_the_kernel_is_the_same_under_the_names_of_ports(port):
+    rng = np.random.default_rng(4)
+    B = rng.normal(size=(6, 2)) + 1j * rng.normal(size=(6, 2))
+    C = rng.normal(size=(3, 6)) + 1j * rng.normal(size=(3, 6))
+    radius, theta = rng.uniform(0.5, 0.99, 6), rng.uniform(0.1, 6.0, 6)
+    stored = {"Bp": B, "C": C}
+    if port == "B_real":
+        stored = {"B_real": B.real, "B_imag": B.imag, "C_real": C.real, "C_imag": C.imag}
+    poles = {k: v for k, v in layer(radius, theta).items() if k[4:] not in ("B_re", "C_re")}
+    source = source_of(poles | {f"lru.{name}": values for name, values in stored.items()})
+    kernel = FAMILY.read_kernel(source, FAMILY.read(source))
+    inputs = np.sqrt(1 - radius**2)[:, None] * B
+    np.testing.assert_allclose(kernel.input_matrix, inputs, rtol=1e-12)
+    np.testing.assert_array_equal(kernel.output_matrix, C)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+import ssmspec
 from ssmspec import analyze
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.errors import LayoutError, SchemeError
@@ -123,3 +124,17 @@ def test_a_healthy_initialization_of_a_selective_version_raises_no_warning(layer
     report = analyze(tensors, seq_len=length)
     assert len(report.layers) == 2
     assert [f.code for f in report.findings if f.level != "info"] == []
+
+
+def test_version_7_under_the_names_of_a_port():
+    rng = np.random.default_rng(0)
+    bias = np.linspace(-6.5, -1.5, 8)
+    p = "blocks.0.time_mixer.d_lora_mlp."
+    tensors = {
+        f"{p}A.weight": rng.normal(size=(4, 8)),
+        f"{p}B_and_lamb.weight": rng.normal(size=(8, 4)),
+        f"{p}B_and_lamb.bias": bias,
+    }
+    (layer,) = ssmspec.read_spectra(tensors)
+    assert (layer.name, layer.family) == ("blocks.0.time_mixer", "rwkv")
+    np.testing.assert_allclose(layer.decay[:, 0], np.exp(-0.5) / (1 + np.exp(-bias)), rtol=1e-12)

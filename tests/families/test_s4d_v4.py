@@ -13,6 +13,7 @@ from ssmspec.families.base import LayerSource
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import find_layers
 from ssmspec.families.s4d_v4 import FAMILY
+from ssmspec.kernel import impulse_response
 from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.spectrum import Symmetry
 
@@ -251,3 +252,28 @@ def test_damping_zero_has_no_logarithm():
     source = source_of(layer())
     with pytest.raises(SchemeError, match="smallest damping above 0"):
         FAMILY.write(source, replace(FAMILY.read(source), log_poles=np.full((6, 3), 1j)))
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_dss_discretization_is_that_of_the_original_forward_pass(steps):
+    tensors, length = layer(steps=steps), 40
+    for name in ("B", "C"):  # as far as the bound of its division does not matter
+        tensors[f"layer.kernel.{name}"][..., 0] += 2.0
+    stored = {key.rpartition(".")[2]: torch.tensor(value) for key, value in tensors.items()}
+    A = -torch.exp(stored["A_real"]) - 1j * stored["A_imag"]
+    dtA = torch.exp(stored["inv_dt"]) * A
+    C = torch.view_as_complex(stored["B"] * 1.0) * torch.view_as_complex(stored["C"] * 1.0)
+    ratio = ((dtA).exp() - 1) / (((dtA * length).exp() - 1) * A)
+    powers = (dtA[..., None] * torch.arange(length)).exp()
+    wanted = 2 * torch.einsum("chn,hnl->chl", C * ratio, powers).real
+    source = source_of(tensors, Reading(seq_len=length, assume=("dss",)))
+    spectrum = FAMILY.read(source)
+    kernel = FAMILY.read_kernel(source, spectrum)
+    np.testing.assert_allclose(impulse_response(kernel, length), wanted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(spectrum.log_poles, read(tensors).log_poles)
+    written = FAMILY.write_kernel(source, kernel)
+    np.testing.assert_allclose(
+        written["layer.kernel.C"], tensors["layer.kernel.C"], rtol=1e-9, atol=1e-9
+    )
+    with pytest.raises(LayoutError, match="--seq-len"):
+        FAMILY.read_kernel(source_of(tensors, Reading(assume=("dss",))), spectrum)

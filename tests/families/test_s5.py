@@ -243,3 +243,25 @@ def test_one_step_size_per_state_is_what_it_holds():
         FAMILY.write(source, replace(before, dt=np.full((1, 4), -0.5)))
     with pytest.raises(SchemeError, match="no step size"):
         FAMILY.write(source, replace(before, dt=None))
+
+
+@pytest.mark.parametrize("states", [4, 8, 16])
+def test_a_whole_spectrum_with_a_slow_pole_that_crossed_the_axis_stays_whole(states):
+    poles = hippo_n(states).copy()
+    slowest = np.argmin(np.where(poles.imag > 0, poles.imag, np.inf))
+    poles[slowest] = poles[slowest].real - 0.02j
+    assert read(jax_layer(poles, steps(states))).symmetry is Symmetry.FULL
+
+
+def test_clipping_can_be_assumed_and_then_holds_no_growing_pole():
+    poles, dt = hippo_n(8)[:4].copy(), np.full(4, 0.05)
+    poles[2] = 0.3 + 1j * poles[2].imag
+    clipped = Reading(assume=("clip-eigs",))
+    tensors = jax_layer(poles, dt)
+    spectrum = read(tensors, clipped)
+    expected = np.minimum(poles.real, -1e-4) + 1j * poles.imag  # s5/ssm.py
+    np.testing.assert_allclose(spectrum.log_poles[0], dt * expected, rtol=1e-12)
+    assert not said(spectrum, "clip_eigs")
+    assert said(read(tensors), "--assume clip-eigs")
+    with pytest.raises(SchemeError, match="clip-eigs"):
+        FAMILY.write(source_of(tensors, clipped), read(tensors))

@@ -221,8 +221,23 @@ def _root_of(path: Path, names: Iterable[str]) -> str:
     return roots[0]
 
 
+_PLAIN_TYPES = frozenset(
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__")
+    for name in (
+        "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list",
+        "object", "range", "set", "slice", "str", "tuple",
+    )
+)  # fmt: skip
+"""Types without code of their own; a `defaultdict(dict)` names one."""
+
+
 def _notes(pickled: Pickled, found: Collected, has_constants: bool) -> Iterable[str]:
-    foreign = [name for name in pickled.unknown if not name.startswith(_FAMILIAR)]
+    foreign = [
+        name
+        for name in pickled.unknown
+        if not name.startswith(_FAMILIAR) and name not in _PLAIN_TYPES
+    ]
     if foreign:
         yield f"holds objects of unknown classes that were not executed: {_some(foreign)}"
     if found.unreadable:

@@ -63,7 +63,7 @@ def find(catalog: Catalog, layouts: Sequence[Layout]) -> Iterator[Found]:
     claimed: dict[str, Found] = {}
     for number, layout in enumerate(layouts):
         for module in catalog:
-            fits = matches(module.path, layout.modules)
+            fits = matches(module.path, layout.modules) or matches(module.name, layout.modules)
             found = _fit(module, layout, str(number)) if fits else None
             if isinstance(found, Skipped):
                 claimed.setdefault(found.name, found)

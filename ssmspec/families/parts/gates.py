@@ -125,23 +125,37 @@ def nominal_assumption(title: str) -> str:
 def real_spectrum(
     source: LayerSource, family: str, A_log: Floats, dt: Floats, assumptions: tuple[str, ...]
 ) -> LayerSpectrum:
-    """The nominal spectrum pole_bar = exp(dt A), A = -exp(A_log).
+    """`real_poles_spectrum` at A = -exp(A_log), (H, M)."""
+    return real_poles_spectrum(source, family, -exp(A_log), dt, assumptions)
+
+
+def real_poles_spectrum(
+    source: LayerSource,
+    family: str,
+    A: Floats,
+    dt: Floats,
+    assumptions: tuple[str, ...],
+    *,
+    selective: bool = True,
+) -> LayerSpectrum:
+    """The nominal spectrum pole_bar = exp(dt A).
 
     The family's own B_bar is dt B (Euler), but its A_bar is the zero-order hold.
 
     Args:
         source: the layer.
         family: id of the family.
-        A_log: (H, M).
+        A: (H, M), real, 1/time.
         dt: (H, 1), nominal time/sample.
         assumptions: sentences for the report.
+        selective: whether the step size depends on the input and is nominal.
 
     Raises:
         UsageError: a reading option that never applies to these families.
     """
     choose_discretization(source, (Discretization.ZOH,), "")
     choose_dt_transform(source, (DtTransform.SOFTPLUS,), "")
-    poles = to_complex(-exp(A_log), np.zeros(1))
+    poles = to_complex(A, np.zeros(1))
     return LayerSpectrum(
         name=source.name,
         family=family,
@@ -149,7 +163,7 @@ def real_spectrum(
         symmetry=Symmetry.REAL,
         log_poles=to_log_poles(poles, dt, Discretization.ZOH),
         dt=dt,
-        selective=True,
+        selective=selective,
         assumptions=assumptions,
     )
 
