@@ -31,8 +31,8 @@ from ssmspec.errors import LayoutError
 from ssmspec.reading import Discretization
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
-_BLOCK = 2**20
-"""Numbers that a block of channels or lags may work on at once: 8 MiB of float64 (heuristic)."""
+_BLOCK = 2**18
+"""Numbers that a block of channels or lags may work on at once: 2 MiB of float64 (heuristic)."""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -208,7 +208,7 @@ def powers(log_poles: Complexes, count: int, step: int = 1) -> Complexes:
 
 
 def channel_blocks(kernel: LayerKernel, numbers: int) -> Iterator[slice]:
-    """Slices of channels, each worth about 2^20 numbers when one channel is worth `numbers`."""
+    """Slices of channels, each worth about 2^18 numbers when one channel is worth `numbers`."""
     size = max(1, _BLOCK // max(1, numbers))
     for start in range(0, kernel.spectrum.channels, size):
         yield slice(start, start + size)
@@ -296,6 +296,41 @@ def _mimo_sum(kernel: MimoKernel, factors: Complexes) -> Complexes:
     with np.errstate(over="ignore", invalid="ignore"):
         products = (factors.T[:, None, :] * kernel.output_matrix) @ kernel.input_matrix
     return np.moveaxis(products, 0, -1)
+
+
+def one_minus_products(first: Complexes, second: Complexes) -> Complexes:
+    """1 - exp(a + b) for all pairs, with all its digits near 0.
+
+    It is (1 - r) + 2 r sin^2(t/2) - 2 i r sin(t/2) cos(t/2), with r the radius and t the angle of
+    the product; of all three the parts of a and b are multiplied, so that no pair costs an
+    exponential.
+
+    Args:
+        first: log-poles (..., M).
+        second: log-poles (..., N) of as many dimensions.
+
+    Returns:
+        complex128 (..., M, N).
+    """
+    a, b = first[..., :, None], second[..., None, :]
+    less_a, less_b = np.expm1(a.real), np.expm1(b.real)
+    sine_a, cosine_a = np.sin(a.imag / 2.0), np.cos(a.imag / 2.0)
+    sine_b, cosine_b = np.sin(b.imag / 2.0), np.cos(b.imag / 2.0)
+    sine = sine_a * cosine_b
+    sine += cosine_a * sine_b
+    twice = (2.0 * (1.0 + less_a)) * (1.0 + less_b)
+    twice *= sine
+    out = np.empty(sine.shape, dtype=np.complex128)
+    cosine = cosine_a * cosine_b
+    cosine -= sine_a * sine_b
+    cosine *= twice
+    np.negative(cosine, out=out.imag)
+    sine *= twice
+    sine -= less_a * less_b
+    sine -= less_a
+    sine -= less_b
+    out.real = sine
+    return out
 
 
 def resonance(log_poles: Complexes, omega: Floats) -> Complexes:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssmspec.arrays import Complexes, Floats
-from ssmspec.kernel import Kernel, LayerKernel, MimoKernel, channel_blocks
+from ssmspec.kernel import Kernel, LayerKernel, MimoKernel, channel_blocks, one_minus_products
 from ssmspec.metrics.base import DECAYING, KERNEL, TRACTABLE, Aggregate, Context, Metric
 from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
@@ -97,16 +97,20 @@ def kautz_basis(log_poles: Complexes) -> Complexes:
         (H, M, 2 M), L[n, j] = phi_j(l_n): exp(k l_n) = sum_j L[n, j] phi_j[k] for k = 0, 1, ...
     """
     poles = np.exp(log_poles)
-    row, column = log_poles[:, :, None], log_poles[:, None, :]
-    denominator = np.expm1(row + column) * np.expm1(row + column.conj())
+    column = log_poles[:, None, :]
+    denominator = one_minus_products(log_poles, log_poles)
+    denominator *= one_minus_products(log_poles, log_poles.conj())
     pole, basis_pole = poles[:, :, None], poles[:, None, :]
-    all_pass = (pole - basis_pole) * (pole - basis_pole.conj()) / denominator
+    all_pass = (pole - basis_pole) * (pole - basis_pole.conj())
+    all_pass /= denominator
     before = np.ones_like(all_pass)
     np.cumprod(all_pass[..., :-1], axis=-1, out=before[..., 1:])
-    common = before / denominator * np.sqrt(-np.expm1(2.0 * column.real) / 2.0)
+    common = before
+    common /= denominator
+    common *= np.sqrt(-np.expm1(2.0 * column.real) / 2.0)
     basis = np.empty((*log_poles.shape, 2 * log_poles.shape[1]), dtype=np.complex128)
-    basis[..., 0::2] = common * (1.0 + pole) * np.abs(np.expm1(column))
-    basis[..., 1::2] = common * (1.0 - pole) * np.abs(1.0 + basis_pole)
+    np.multiply(common * (1.0 + pole), np.abs(np.expm1(column)), out=basis[..., 0::2])
+    np.multiply(common * (1.0 - pole), np.abs(1.0 + basis_pole), out=basis[..., 1::2])
     return basis
 
 
@@ -114,8 +118,8 @@ def _by_gramians(kernel: MimoKernel) -> Floats:
     """Square roots of the eigenvalues of the product of the two Gramians, in real coordinates."""
     log_poles = kernel.spectrum.log_poles[0]
     C, B = kernel.output_matrix, kernel.input_matrix
-    plain = -np.expm1(log_poles[:, None] + log_poles)
-    mixed = -np.expm1(log_poles[:, None] + log_poles.conj())
+    plain = one_minus_products(log_poles, log_poles)
+    mixed = one_minus_products(log_poles, log_poles.conj())
     reached, reached_plain = (B @ B.conj().T) / mixed, (B @ B.T) / plain
     seen, seen_plain = (C.conj().T @ C) / mixed.conj(), (C.T @ C) / plain
     # The state's real parts stand above its imaginary parts.
@@ -135,10 +139,20 @@ def _by_gramians(kernel: MimoKernel) -> Floats:
     P, Q = P / np.outer(unit, unit), Q * np.outer(unit, unit)
     if not (np.isfinite(P).all() and np.isfinite(Q).all()):
         return np.full(len(P), np.nan)
-    eigenvalues, vectors = np.linalg.eigh(P)
-    factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+    factor = _root(P)
     squares = np.linalg.eigvalsh(factor.T @ Q @ factor)
-    return np.sqrt(np.maximum(squares[::-1], 0.0))
+    values: Floats = np.sqrt(np.maximum(squares[::-1], 0.0))
+    return values
+
+
+def _root(matrix: Floats) -> Floats:
+    """A factor F of a positive semidefinite matrix F F^T; Cholesky's where rounding allows it."""
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        eigenvalues, vectors = np.linalg.eigh(matrix)
+        root: Floats = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+        return root
 
 
 METRICS = (

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ssmspec.arrays import Array, Floats
+from ssmspec.arrays import Array, Complexes, Floats
 from ssmspec.kernel import (
     LayerKernel,
     MimoKernel,
@@ -31,8 +31,8 @@ from ssmspec.metrics.base import (
     Metric,
     share,
 )
-from ssmspec.metrics.golden_section import GOLDEN_RATIO, highest_between
 from ssmspec.metrics.kernel_gain import LARGEST_SYSTEM, largest_gain
+from ssmspec.metrics.peaks import Local, highest_between
 from ssmspec.outcome import Direction, NotApplicable
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import DIMENSIONLESS, FRACTION
@@ -48,9 +48,6 @@ is far less than this. Heuristic."""
 SHARP = 1e-6
 """Decay, nat/sample, below which 1 - pole_bar exp(-i omega) is not left to plain subtraction, which
 is quicker and loses all but nine digits there."""
-CLOSE = 1e-4
-"""Part of the narrowest resonance's width within which its top must be found: the gain is then off
-by the square of that."""
 
 
 def hinf_max(_: LayerSpectrum, context: Context) -> float | NotApplicable:
@@ -108,28 +105,24 @@ class _Part:
         omega, power = self._samples()
         below = np.concatenate([omega[:, :1], omega[:, :-1]], axis=1)
         above = np.concatenate([omega[:, 1:], omega[:, -1:]], axis=1)
+        step = np.pi / GRID  # power is even about 0 and pi: a search goes on beyond either
+        below[omega == 0.0], above[omega == 0.0] = -step, step
+        below[omega == np.pi], above[omega == np.pi] = np.pi - step, np.pi + step
         rising = np.diff(power, axis=1)
         edge = np.full((len(power), 1), True)
         is_top = np.concatenate([edge, rising >= 0.0], axis=1)
         is_top &= np.concatenate([rising <= 0.0, edge], axis=1)
         is_top &= power >= CONTENDER * power.max(axis=1, keepdims=True)
         channel, place = np.nonzero(is_top)
-        _, refined = highest_between(
-            lambda trial: self.power(channel, trial),
+        refined = highest_between(
+            lambda which, trial: self.local(channel[which], trial),
             below[channel, place],
             omega[channel, place],
             above[channel, place],
-            self._steps(),
         )
         highest = np.zeros(len(power))
         np.maximum.at(highest, channel, refined)
         return highest
-
-    def _steps(self) -> int:
-        """Golden-section steps, each to 0.62, from two steps of the grid to a `CLOSE` interval."""
-        narrowest = -float(self.log_poles.real.max())
-        ratio = 2.0 * np.pi / GRID / (CLOSE * min(narrowest, 1.0))
-        return math.ceil(math.log(ratio) / math.log(GOLDEN_RATIO)) + 1
 
     def _samples(self) -> tuple[Floats, Floats]:
         """(h, n) frequencies in ascending order and the power there.
@@ -153,18 +146,50 @@ class _Part:
 
     def power(self, channel: Array, omega: Floats) -> Floats:
         """Power of one channel at one frequency, for each entry of both."""
-        residues = self.residues[:, channel]
+        ahead, behind = self._resonances(channel, omega)
+        return _squares(self._response(channel, ahead, behind))
+
+    def local(self, channel: Array, omega: Floats) -> Local:
+        """`power` and its first two derivatives with respect to the frequency.
+
+        d/domega of p = 1 / (1 - l exp(-i omega)) is i (p - p^2), and once more (3 - 2 p) p^2 - p.
+        Both hold for the conjugate pole, whose p here is the conjugate of `behind`.
+        """
+        ahead, behind = self._resonances(channel, omega)
+        G = self._response(channel, ahead, behind)
+        ahead_2, behind_2 = ahead * ahead, behind * behind
+        first = self._response(channel, 1j * (ahead - ahead_2), -1j * (behind - behind_2))
+        second = self._response(
+            channel,
+            (3.0 - 2.0 * ahead) * ahead_2 - ahead,
+            (3.0 - 2.0 * behind) * behind_2 - behind,
+        )
+        return Local(
+            _squares(G),
+            2.0 * np.sum((G.conj() * first).real, axis=0),
+            2.0 * (_squares(first) + np.sum((G.conj() * second).real, axis=0)),
+        )
+
+    def _resonances(self, channel: Array, omega: Floats) -> tuple[Complexes, Complexes]:
+        """1 / (1 - l exp(-+i omega)) of the modes of a channel, (n, M)."""
         if self.is_sharp:
             poles = self.log_poles[channel]
-            ahead = np.sum(residues * resonance(poles, omega[:, None]), axis=-1)
-            behind = np.sum(residues * resonance(poles, -omega[:, None]), axis=-1)
-        else:
-            poles, turn = self.poles[channel], np.exp(-1j * omega)[:, None]
-            ahead = np.sum(residues / (1.0 - poles * turn), axis=-1)
-            behind = np.sum(residues / (1.0 - poles * turn.conj()), axis=-1)
-        total = self.gain / 2.0 * (ahead + behind.conj())
-        power: Floats = np.sum(total.real**2 + total.imag**2, axis=0)
-        return power
+            return resonance(poles, omega[:, None]), resonance(poles, -omega[:, None])
+        poles, turn = self.poles[channel], np.exp(-1j * omega)[:, None]
+        return 1.0 / (1.0 - poles * turn), 1.0 / (1.0 - poles * turn.conj())
+
+    def _response(self, channel: Array, ahead: Complexes, behind: Complexes) -> Complexes:
+        """(S, n), gain/2 [sum c ahead + conj(sum c behind)]."""
+        residues = self.residues[:, channel]
+        forward = np.einsum("snm,nm->sn", residues, ahead)
+        backward = np.einsum("snm,nm->sn", residues, behind)
+        return np.asarray(self.gain / 2.0 * (forward + backward.conj()), dtype=np.complex128)
+
+
+def _squares(response: Complexes) -> Floats:
+    """Sum over outputs (axis 0) of the squared magnitudes."""
+    squares: Floats = np.sum(response.real**2 + response.imag**2, axis=0)
+    return squares
 
 
 METRICS = (

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ssmspec import analyze
+from ssmspec.analysis.model import layer_views
 from ssmspec.outcome import Measured, NotApplicable
 
 LENGTH = 1024
@@ -161,3 +162,13 @@ def test_selective_models_have_poles_and_no_kernel(shared):
     for layer in report.layers:
         assert layer.metrics["energy_horizon"] == NotApplicable("B, C and dt depend on the input")
         assert isinstance(layer.metrics["max_radius"], Measured)
+
+
+def test_the_peak_gain_of_a_wide_layer_is_at_the_nyquist_frequency(shared):
+    """Estimates rank pi behind other frequencies; its singular value is the highest."""
+    path, name = shared / "attenuate_denoiser.pt", "down_ssms.5.0.1"
+    (kernel,) = (view.kernel for view in layer_views(path, layers=name))
+    p = 1.0 / (1.0 + np.exp(kernel.spectrum.log_poles[0]))
+    response = kernel.gain * ((kernel.output_matrix * p) @ kernel.input_matrix).real
+    (layer,) = analyze(path, layers=name).layers
+    assert layer.value("hinf_max") == pytest.approx(np.linalg.norm(response, 2), rel=1e-9)
