@@ -43,7 +43,7 @@ class AnalyzedReport(Report):  # noqa: PLW1641 - metrics are mappings: none can 
 
     def _repr_html_(self) -> str:
         """A compact table with strips, for notebooks."""
-        from ssmspec.writers.report.notebook import render  # noqa: PLC0415 - jinja2
+        from ssmspec.writers.html.notebook import render  # noqa: PLC0415 - jinja2
 
         return render(self)
 

@@ -14,9 +14,9 @@ from ssmspec.outcome import Level
 from ssmspec.results.check import CheckedFile, CheckRun, Status
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.check.markdown import cut
-from ssmspec.writers.check.words import file_sentence, groups, outcome, title, worst_first
 from ssmspec.writers.parts.markdown import clipped
 from ssmspec.writers.parts.numbers import count
+from ssmspec.writers.parts.verdicts import file_sentence, groups, outcome, title, worst_first
 
 SHOWN = 9
 """Annotations of a level; the tenth that GitHub shows says how many more there are."""

@@ -17,8 +17,8 @@ from ssmspec.naming import printable
 from ssmspec.outcome import Finding
 from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.check.words import file_sentence, outcome
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD
+from ssmspec.writers.parts.verdicts import file_sentence, outcome
 
 MOST_TESTS = 10_000
 """Tests of one checkpoint that are written one by one (a heuristic: 1 MB). Of a larger model those

@@ -13,7 +13,11 @@ from ssmspec.outcome import Level, Skipped
 from ssmspec.results.check import CheckedFile, CheckRun, JudgedFinding, Status
 from ssmspec.results.report import LayerReport, Report
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.check.words import (
+from ssmspec.writers.parts.blocks import Block, fitted
+from ssmspec.writers.parts.finding_groups import LEVEL_WORD, excess
+from ssmspec.writers.parts.markdown import bullets, clipped, code, details, prose, table
+from ssmspec.writers.parts.numbers import count
+from ssmspec.writers.parts.verdicts import (
     Group,
     file_sentence,
     ground_rules,
@@ -22,10 +26,6 @@ from ssmspec.writers.check.words import (
     verdict_word,
     worst_first,
 )
-from ssmspec.writers.parts.blocks import Block, fitted
-from ssmspec.writers.parts.finding_groups import LEVEL_WORD, excess
-from ssmspec.writers.parts.markdown import bullets, clipped, code, details, prose, table
-from ssmspec.writers.parts.numbers import count
 from ssmspec.writers.report.markdown import headline_table, skipped_items
 from ssmspec.writers.report.words import length_note, model_line
 

@@ -11,16 +11,6 @@ from ssmspec.naming import printable
 from ssmspec.outcome import Finding, Level
 from ssmspec.results.check import CheckedFile, CheckRun, Status
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.check.words import (
-    Group,
-    file_sentence,
-    ground_rules,
-    groups,
-    outcome,
-    verdict_word,
-    without_advice,
-    worst_first,
-)
 from ssmspec.writers.parts import terminal
 from ssmspec.writers.parts.finding_groups import LEVEL_STYLE, LEVEL_WORD, VERDICT_STYLE, labelled
 from ssmspec.writers.parts.terminal import (
@@ -30,6 +20,16 @@ from ssmspec.writers.parts.terminal import (
     skipped_lines,
     titled,
     to_text,
+)
+from ssmspec.writers.parts.verdicts import (
+    Group,
+    file_sentence,
+    ground_rules,
+    groups,
+    outcome,
+    verdict_word,
+    without_advice,
+    worst_first,
 )
 from ssmspec.writers.report.words import length_note, model_line
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ssmspec.outcome import Finding, Level
 from ssmspec.results.check import WHOLE_MODEL, CheckedFile, Status
 from ssmspec.rules import RULES
-from ssmspec.writers.check.words import Group, groups, title
 from ssmspec.writers.parts.finding_groups import LEVEL_WORD, by_rule, worst
 from ssmspec.writers.parts.numbers import significant
+from ssmspec.writers.parts.verdicts import Group, groups, title
 
 PLACES_SHOWN = 200
 """Layers named under one rule; further ones are counted. A page stays readable, and small."""

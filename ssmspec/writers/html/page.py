@@ -24,12 +24,12 @@ from ssmspec.results.check import (
     Status,
 )
 from ssmspec.results.report import Report
-from ssmspec.writers.check.words import counted, ground_rules, outcome, worst_first
 from ssmspec.writers.html.commands import analyze_command, check_command
 from ssmspec.writers.html.figures import MOST_FIGURES, Figures, draw, most_telling, shared_out
 from ssmspec.writers.html.findings import PLACES_OPEN
 from ssmspec.writers.html.subject import Subject, analyzed, checked
 from ssmspec.writers.html.templates import fill, source
+from ssmspec.writers.parts.verdicts import counted, ground_rules, outcome, worst_first
 
 _WORDS = {
     PASSED: ("pass", "Gate passed"),

@@ -9,13 +9,13 @@ from typing import TypedDict
 from ssmspec.outcome import Finding, Verdict
 from ssmspec.results.check import CheckedFile
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers.check.words import counted, file_sentence
 from ssmspec.writers.html.commands import options_given, reading_of
 from ssmspec.writers.html.figures import Figures, layer_id
 from ssmspec.writers.html.findings import FindingGroup, analyzed_groups, checked_groups
 from ssmspec.writers.html.metrics import MetricTable, metric_table
 from ssmspec.writers.html.overview import Overview, overviews
 from ssmspec.writers.parts.terminal import short_names
+from ssmspec.writers.parts.verdicts import counted, file_sentence
 from ssmspec.writers.report.words import blocks_line, file_line, length_note, model_line, summary
 
 VERDICT_WORD = {

@@ -10,8 +10,8 @@ from ssmspec.results.check import WHOLE_MODEL, Status
 from ssmspec.rules import RULES
 from ssmspec.writers import Page
 from ssmspec.writers.check import CHECK_WRITERS
-from ssmspec.writers.check.words import ground_rules, groups
 from ssmspec.writers.parts.finding_groups import by_rule
+from ssmspec.writers.parts.verdicts import ground_rules, groups
 from tests.examples import check as made
 from tests.examples.check import HOSTILE, checked, finding, layer, run, unread
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers.check.words import counted
 from ssmspec.writers.html.findings import analyzed_groups
 from ssmspec.writers.html.subject import NOTHING_MEASURED, VERDICT_WORD, labels_of
 from ssmspec.writers.html.templates import fill
 from ssmspec.writers.parts import terminal
+from ssmspec.writers.parts.verdicts import counted
 from ssmspec.writers.report.tables import collapse, decay_table, frequency_table, hearing_table
 from ssmspec.writers.report.words import length_note, model_line, summary
 
