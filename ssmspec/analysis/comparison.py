@@ -12,8 +12,17 @@ from typing import TypeAlias, Unpack
 
 import numpy as np
 
-from ssmspec.analysis.matching import match_names
-from ssmspec.analysis.model import Model, ReadingOptions, Source, chosen_reading, open_model
+from ssmspec.analysis.agreement import agreement
+from ssmspec.analysis.causes import causes, reordered
+from ssmspec.analysis.matching import by_order, match_names, renames
+from ssmspec.analysis.model import (
+    Model,
+    ModelLayer,
+    ReadingOptions,
+    Source,
+    chosen_reading,
+    open_model,
+)
 from ssmspec.analysis.report import report_of
 from ssmspec.analysis.tensors import compare_tensors, parameters
 from ssmspec.errors import UsageError
@@ -23,6 +32,9 @@ from ssmspec.naming import did_you_mean, matches, printable
 from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.reading import Reading
 from ssmspec.results.comparison import (
+    Agreement,
+    Cause,
+    CauseKind,
     Comparison,
     LayerPair,
     OutcomePair,
@@ -31,7 +43,7 @@ from ssmspec.results.comparison import (
     SideKind,
     TensorComparison,
 )
-from ssmspec.results.report import Report
+from ssmspec.results.report import LayerReport, Report
 from ssmspec.results.saved import find_report
 from ssmspec.spectrum import LayerSpectrum
 
@@ -49,12 +61,16 @@ class _Measured:
     report: Report
     model: Model | None = None
 
-    def spectrum(self, name: str) -> LayerSpectrum | None:
-        """The poles of a measured layer; None where this side is a saved report."""
+    def layer(self, name: str) -> ModelLayer | None:
+        """A measured layer, read; None where this side is a saved report."""
         if self.model is None:
             return None
         found = next(found for found in self.model.found if found.site.name == name)
-        layer = self.model.read(found)
+        return self.model.read(found)
+
+    def spectrum(self, name: str) -> LayerSpectrum | None:
+        """The poles of a measured layer; None where this side is a saved report."""
+        layer = self.layer(name)
         return layer.spectrum if layer else None
 
     def summary(self) -> Side:
@@ -69,11 +85,14 @@ def compare(
     reading: Reading | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
+    judged: bool = False,
+    tolerance: float | None = None,
     **options: Unpack[ReadingOptions],
 ) -> Comparison:
     """Set two models side by side: their metrics, how far poles moved, and every tensor.
 
-    Layers and tensors are matched by name, where need be without the prefixes that wrappers add.
+    Layers and tensors are matched by name, where need be without the prefixes that wrappers add,
+    and layers that no name matches by their order and shape.
     A layer's poles are matched within each channel by rank of |omega_unwrapped|, as for
     `init_drift`. Where a sequence length or a sample rate is not given, a saved report's is used
     for both sides.
@@ -84,6 +103,10 @@ def compare(
         b: the second ("after").
         reading: how to read the checkpoints; or its fields as keywords.
         progress: called after each pair of tensors with (done, all).
+        judged: whether to say if the two are the same model (`Comparison.same`): poles, and
+            residues and D where the files have them, within the tolerance.
+        tolerance: half-widths for poles, relative for residues and D; None for what the rounding
+            of the stored types can move. A tolerance asks for the judgment, too.
         **options: fields of `Reading`.
 
     Returns:
@@ -93,6 +116,9 @@ def compare(
         CheckpointError: a side cannot be read.
         NoLayersError: nothing in a checkpoint looks like a state-space layer.
     """
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise UsageError(f"the tolerance must be 0 or a positive number, got {tolerance}")
+    judged = judged or tolerance is not None
     chosen = chosen_reading(reading, options)
     saved = [_saved(source) for source in (a, b)]
     chosen = _with_saved(chosen, [report for report in saved if report])
@@ -104,16 +130,27 @@ def compare(
         used = _with_shared(chosen, side_a.report, side_b.report)
         layers_a, layers_b = ({r.name: r for r in s.report.layers} for s in (side_a, side_b))
         matching = match_names(tuple(layers_a), tuple(layers_b))
+        ordered = (
+            ()
+            if matching.pairs
+            else by_order(
+                [(name, _kind(layers_a[name])) for name in matching.only_a],
+                [(name, _kind(layers_b[name])) for name in matching.only_b],
+            )
+        )
+        if ordered:
+            matching = replace(matching, pairs=(*matching.pairs, *ordered), only_a=(), only_b=())
         pairs = tuple(
             LayerPair(
                 a=layers_a[name_a],
                 b=layers_b[name_b],
                 metrics=_paired(layers_a[name_a].metrics, layers_b[name_b].metrics),
                 poles=_poles_moved(side_a.spectrum(name_a), side_b.spectrum(name_b)),
+                agreement=_agreement(side_a, name_a, side_b, name_b, tolerance) if judged else None,
             )
             for name_a, name_b in matching.pairs
         )
-        tensors, tensor_notes = _tensors(side_a, side_b, progress)
+        tensors, tensor_notes = _tensors(side_a, side_b, progress, renames(ordered))
         notes = (
             *_taken_over(chosen_reading(reading, options), chosen),
             matching.assumption("layers"),
@@ -135,7 +172,34 @@ def compare(
             assumptions=tuple(note for note in notes if note),
             sequence_length=used.seq_len,
             sample_rate=used.sample_rate,
+            causes=(*_other_names(ordered), *causes(pairs, tensors)),
         )
+
+
+def _kind(layer: LayerReport) -> tuple[object, ...]:
+    return layer.symmetry, layer.channels, layer.modes
+
+
+def _other_names(ordered: Sequence[tuple[str, str]]) -> Iterator[Cause]:
+    if ordered:
+        one, other = (printable(name) for name in ordered[0])
+        yield Cause(
+            CauseKind.NAMES,
+            f"no name of a layer matches; {len(ordered)} layers are paired by their order and "
+            f"shape, the first {one} with {other}",
+        )
+
+
+def _agreement(
+    side_a: _Measured, name_a: str, side_b: _Measured, name_b: str, tolerance: float | None
+) -> Agreement:
+    layers = side_a.layer(name_a), side_b.layer(name_b)
+    if layers[0] is None or layers[1] is None:
+        raise UsageError(
+            "a saved report holds no poles, so it cannot be said whether the models are the same; "
+            "give two checkpoints"
+        )
+    return agreement(layers[0], layers[1], tolerance)
 
 
 def _with_shared(reading: Reading, a: Report, b: Report) -> Reading:
@@ -213,7 +277,8 @@ def _poles_moved(a: LayerSpectrum | None, b: LayerSpectrum | None) -> PolesMoved
     rms, largest = float(np.sqrt(np.square(moved).mean())), float(moved.max())
     if not (math.isfinite(rms) and math.isfinite(largest)):
         return NotApplicable("a mode of A has next to no damping, so its half-width is nearly 0")
-    return PolesMoved(rms, largest, int(np.count_nonzero(moved)), moved.size)
+    count = int(np.count_nonzero(moved))
+    return PolesMoved(rms, largest, count, moved.size, count > 0 and reordered(a, b))
 
 
 def _shape(layer: LayerSpectrum) -> str:
@@ -221,12 +286,15 @@ def _shape(layer: LayerSpectrum) -> str:
 
 
 def _tensors(
-    a: _Measured, b: _Measured, progress: Callable[[int, int], None] | None
+    a: _Measured,
+    b: _Measured,
+    progress: Callable[[int, int], None] | None,
+    renamed: Mapping[str, str],
 ) -> tuple[TensorComparison | NotApplicable, list[str | None]]:
     if a.model is None or b.model is None:
         return NotApplicable("a saved report holds no tensors"), []
     sides = [parameters(model.catalog, model.found) for model in (a.model, b.model)]
-    result, matching = compare_tensors(sides[0], sides[1], progress)
+    result, matching = compare_tensors(sides[0], sides[1], progress, renamed)
     left_out = [side.optimizer_tensors for side in sides]
     note = f"{left_out[0]} tensors of optimizer state in A and {left_out[1]} in B are left out"
     return result, [matching.assumption("tensors"), note if any(left_out) else None]

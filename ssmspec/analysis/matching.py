@@ -7,8 +7,8 @@ a trainer, `module.s4_layers...` below DataParallel and `_orig_mod.s4_layers...`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ssmspec.families.catalog import ROOT
 from ssmspec.naming import printable
@@ -73,6 +73,58 @@ def match_names(a: Sequence[str], b: Sequence[str]) -> Matching:
         stripped_a=tuple(sorted(stripped[0])),
         stripped_b=tuple(sorted(stripped[1])),
     )
+
+
+def match_renamed(a: Sequence[str], b: Sequence[str], renamed: Mapping[str, str]) -> Matching:
+    """`match_names` where paths of B go by other names in A.
+
+    Args:
+        a: names of A.
+        b: names of B.
+        renamed: path in B -> path in A; what lies below goes with it.
+    """
+    if not renamed:
+        return match_names(a, b)
+    longest = sorted(renamed, key=len, reverse=True)
+    taken, own = set(b), {}
+    for name in b:
+        path = next((path for path in longest if f"{name}.".startswith(f"{path}.")), None)
+        new = name if path is None else f"{renamed[path]}{name[len(path) :]}".lstrip(".")
+        own[name if new in taken and new != name else new] = name
+    matching = match_names(a, tuple(own))
+    return replace(
+        matching,
+        pairs=tuple((one, own[other]) for one, other in matching.pairs),
+        only_b=tuple(own[name] for name in matching.only_b),
+    )
+
+
+def by_order(
+    a: Sequence[tuple[str, object]], b: Sequence[tuple[str, object]]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of names in their order, where both sides hold the same shapes in one order.
+
+    Args:
+        a: (name, what it must have in common) of everything in A that no name matches.
+        b: likewise.
+
+    Returns:
+        Nothing where the shapes differ.
+    """
+    if [shape for _, shape in a] != [shape for _, shape in b]:
+        return ()
+    return tuple((one, other) for (one, _), (other, _) in zip(a, b, strict=True))
+
+
+def renames(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Path in B -> path in A, without the components that both names end in."""
+    found: dict[str, str] = {}
+    for one, other in pairs:
+        left, right = one.split("."), other.split(".")
+        while len(left) > 1 and len(right) > 1 and left[-1] == right[-1]:
+            left, right = left[:-1], right[:-1]
+        found[".".join(right)] = ".".join(left)
+    return found
 
 
 def split_wrappers(name: str) -> tuple[str, str]:

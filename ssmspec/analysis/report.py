@@ -110,7 +110,9 @@ def report_of(
             for metric in METRICS.values()
         },
         findings=tuple(sorted(findings, key=lambda f: (f.level.rank, order[f.layer]))),
-        blocks=model.blocks([layer.name for layer in layers]),
+        blocks=model.blocks(
+            [*(layer.name for layer in layers), *(s.name for s in model.skipped if s.lost)]
+        ),
         reference=_reference(layers, reading),
         origin=partial(layer_views, source, reading),
         reading=model.asked,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ssmspec.analysis.matching import Matching, match_names
+from ssmspec.analysis.matching import Matching, match_renamed
 from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint, TensorInfo
-from ssmspec.checkpoints.dtypes import DTYPES, decode
+from ssmspec.checkpoints.dtypes import DTYPES, decode, encode
+from ssmspec.errors import CheckpointError
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import FoundLayer
 from ssmspec.results.comparison import (
@@ -70,7 +71,10 @@ def parameters(catalog: Catalog, layers: tuple[FoundLayer, ...]) -> Parameters:
 
 
 def compare_tensors(
-    a: Parameters, b: Parameters, progress: Callable[[int, int], None] | None = None
+    a: Parameters,
+    b: Parameters,
+    progress: Callable[[int, int], None] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> tuple[TensorComparison, Matching]:
     """Compare every tensor of A with the one of the same name in B.
 
@@ -78,6 +82,7 @@ def compare_tensors(
         a: tensors of the first checkpoint.
         b: tensors of the second.
         progress: called after each pair with (pairs done, pairs in all).
+        renamed: path in B -> path in A, of layers that go by other names.
 
     Returns:
         What differs, and how names were matched.
@@ -85,7 +90,7 @@ def compare_tensors(
     Raises:
         CheckpointError: a tensor's bytes cannot be read.
     """
-    matching = match_names(tuple(a.tensors), tuple(b.tensors))
+    matching = match_renamed(tuple(a.tensors), tuple(b.tensors), renamed or {})
     differences = []
     state_space = 0
     for done, (name_a, name_b) in enumerate(matching.pairs, start=1):
@@ -127,8 +132,11 @@ def _compared(
 ) -> TensorDifference | None:
     layer, role = owner or (None, None)
 
-    def differs(change: Change, values: ValueChange | None = None) -> TensorDifference:
-        return TensorDifference(change, _stored(info_a), _stored(info_b), values, layer, role)
+    def differs(
+        change: Change, values: ValueChange | None = None, *, rounded: bool = False
+    ) -> TensorDifference:
+        sides = _stored(info_a), _stored(info_b)
+        return TensorDifference(change, *sides, values, layer, role, rounded)
 
     if info_a.shape != info_b.shape:
         return differs(Change.SHAPE)
@@ -136,11 +144,32 @@ def _compared(
         return differs(Change.UNREAD)
     left, right = a.load(info_a.name).reshape(-1), b.load(info_b.name).reshape(-1)
     if info_a.dtype != info_b.dtype:
-        return differs(Change.DTYPE, _value_change(left, info_a.dtype, right, info_b.dtype))
+        values = _value_change(left, info_a.dtype, right, info_b.dtype)
+        rounded = _is_rounded(left, info_a.dtype, right, info_b.dtype)
+        return differs(Change.DTYPE, values, rounded=rounded)
     if _same_bytes(left, right):
         return None
     values = _value_change(left, info_a.dtype, right, info_b.dtype)
     return differs(Change.VALUES, values) if values.elements else None
+
+
+def _is_rounded(left: Array, dtype_a: str, right: Array, dtype_b: str) -> bool:
+    """Whether either side is the other, rounded to its own type."""
+    sides = ((left, dtype_a, right, dtype_b), (right, dtype_b, left, dtype_a))
+    return any(_rounds_to(*side) for side in sides)
+
+
+def _rounds_to(wide: Array, dtype: str, narrow: Array, narrow_dtype: str) -> bool:
+    for start in range(0, wide.size, _CHUNK):
+        values = decode(wide[start : start + _CHUNK], dtype)
+        kept = decode(narrow[start : start + _CHUNK], narrow_dtype)
+        try:
+            rounded = decode(encode(values, narrow_dtype), narrow_dtype)
+        except CheckpointError:
+            return False
+        if not np.array_equal(rounded, kept, equal_nan=True):
+            return False
+    return True
 
 
 def _same_bytes(left: Array, right: Array) -> bool:

@@ -101,7 +101,7 @@ def _moved(
     info = source.checkpoint.info(name)
     error = half_units(source.checkpoint.load(name), info.dtype)
     values = source.checkpoint.read(name) + error * rng.choice((-1.0, 1.0), error.shape)
-    beside = _Beside(source.checkpoint, name, values)
+    beside = Beside(source.checkpoint, name, values)
     try:
         return family.read(LayerSource(beside, source.site, source.reading))
     except SsmspecError:
@@ -121,7 +121,7 @@ def _distance(spectrum: LayerSpectrum, moved: LayerSpectrum) -> Floats | None:
     return np.hypot(moved.decay - spectrum.decay, turn)
 
 
-class _Beside(Checkpoint):
+class Beside(Checkpoint):
     """A checkpoint in which one tensor reads as values that its own type cannot hold."""
 
     def __init__(self, base: Checkpoint, name: str, values: Array) -> None:
@@ -130,6 +130,7 @@ class _Beside(Checkpoint):
         self._base, self._name, self._values = base, name, values
 
     def read(self, name: str) -> Array:
+        """The values that stand in for the tensor; every other one as it is."""
         return self._values if name == self._name else self._base.read(name)
 
     def _load(self, info: TensorInfo) -> Array:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from ssmspec._version import __version__
+from ssmspec.naming import printable
 from ssmspec.outcome import Measured, NotApplicable, Outcome, Skipped, shared_unit, subtract
 from ssmspec.results.base import SCHEMA_VERSION, CheckpointSummary
 from ssmspec.results.report import LayerReport
@@ -91,12 +92,14 @@ class PolesMoved:
         largest: the mode that moved most.
         moved: modes that moved by more than single precision rounds.
         modes: H M.
+        reordered: B has the same channels in another order.
     """
 
     rms: float
     largest: float
     moved: int
     modes: int
+    reordered: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report."""
@@ -106,17 +109,105 @@ class PolesMoved:
             "unit": "half-widths",
             "moved": self.moved,
             "modes": self.modes,
+            "reordered": self.reordered,
         }
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How far a layer of B is from its layer of A, and how far it may be.
+
+    Attributes:
+        poles: half-widths of A, the farthest pole; infinite where they cannot be compared.
+        poles_allowed: the tolerance.
+        residues: the farthest residue over the largest; None where neither side has any, infinite
+            where only one has or they cannot be compared.
+        residues_allowed: the tolerance.
+        skip: likewise of the skip D.
+        skip_allowed: the tolerance.
+    """
+
+    poles: float
+    poles_allowed: float
+    residues: float | None
+    residues_allowed: float
+    skip: float | None
+    skip_allowed: float
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """What differs by more than it may, as clauses."""
+        each = (
+            ("poles", self.poles, self.poles_allowed, " half-widths"),
+            ("residues", self.residues, self.residues_allowed, ""),
+            ("D", self.skip, self.skip_allowed, ""),
+        )
+        return tuple(
+            f"{what} differ by {value:.3g}{unit} (tolerance {allowed:.3g})"
+            if math.isfinite(value)
+            else f"{what} cannot be paired"
+            for what, value, allowed, unit in each
+            if value is not None and not value <= allowed
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report; null for what cannot be compared or is in neither file."""
+        each = {
+            "poles": (self.poles, self.poles_allowed),
+            "residues": (self.residues, self.residues_allowed),
+            "skip": (self.skip, self.skip_allowed),
+        }
+        return {
+            "same": not self.differences,
+            **{
+                what: {
+                    "largest": value if value is not None and math.isfinite(value) else None,
+                    "tolerance": allowed if math.isfinite(allowed) else None,
+                }
+                for what, (value, allowed) in each.items()
+            },
+        }
+
+
+class CauseKind(StrEnum):
+    """What made two models differ."""
+
+    ORDER = "order of heads"
+    CAST = "cast"
+    REINITIALIZED = "re-initialization"
+    FROZEN = "frozen state-space part"
+    NAMES = "other names"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that explains the differences, as a sentence without its full stop."""
+
+    kind: CauseKind
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {"kind": self.kind.value, "sentence": self.sentence}
+
+
+@dataclass(frozen=True)
 class LayerPair:
-    """One layer on both sides; metrics by id, in table order."""
+    """One layer on both sides; metrics by id, in table order; agreement where it was asked for."""
 
     a: LayerReport
     b: LayerReport
     metrics: Mapping[str, OutcomePair]
     poles: PolesMoved | NotApplicable
+    agreement: Agreement | None = None
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """What keeps the two from being the same layer, as clauses; empty unless it was asked."""
+        if self.agreement is None:
+            return ()
+        turned = isinstance(self.poles, PolesMoved) and self.poles.reordered
+        return ("heads stand in another order",) if turned else self.agreement.differences
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report; `name` is A's."""
@@ -125,6 +216,7 @@ class LayerPair:
             "name_b": self.b.name,
             "metrics": {key: pair.to_dict() for key, pair in self.metrics.items()},
             "poles_moved": self.poles.to_dict(),
+            **({"agreement": self.agreement.to_dict()} if self.agreement else {}),
         }
 
 
@@ -187,6 +279,7 @@ class TensorDifference:
         values: how far the values moved, where both sides have them in one shape.
         layer: the state-space layer whose poles, B or C it sets, or None.
         role: which of that layer's parameters it is, in the family's own word.
+        rounded: one side is the other rounded to its type; False where the types are the same.
     """
 
     change: Change
@@ -195,12 +288,24 @@ class TensorDifference:
     values: ValueChange | None = None
     layer: str | None = None
     role: str | None = None
+    rounded: bool = False
 
     @property
     def name(self) -> str:
         """A's name, or B's where A has none."""
         stored = self.a or self.b
         return stored.name if stored else ""
+
+    @property
+    def leaf(self) -> str:
+        """The name below the layer, `dt_proj.bias`; below its module where it is of no layer."""
+        dotted = self.name.replace("/", ".")
+        if self.layer is not None:
+            for stored in (self.a, self.b):
+                whole = stored.name.replace("/", ".") if stored else ""
+                if whole.startswith(f"{self.layer}."):
+                    return whole.removeprefix(f"{self.layer}.")
+        return dotted.rpartition(".")[2]
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON report."""
@@ -246,8 +351,11 @@ class TensorComparison:
 
     @property
     def only_state_space_changed(self) -> bool:
-        """Something changed, only in parameters of state-space layers, though others are there."""
-        changed = self.changed
+        """Something changed, only in parameters of state-space layers, though others are there.
+
+        What was only rounded to another type did not change.
+        """
+        changed = [each for each in self.changed if not each.rounded]
         others = self.matched - self.state_space
         return bool(changed) and others > 0 and all(d.layer is not None for d in changed)
 
@@ -276,6 +384,7 @@ class Comparison:
         assumptions: sentences about what was taken for granted.
         sequence_length: L in samples, or None.
         sample_rate: hertz, or None.
+        causes: what explains the differences.
     """
 
     a: Side
@@ -288,6 +397,32 @@ class Comparison:
     assumptions: tuple[str, ...] = ()
     sequence_length: int | None = None
     sample_rate: float | None = None
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def same(self) -> bool | None:
+        """Whether every layer has its like within the tolerance; None unless that was asked."""
+        if not self.layers or any(pair.agreement is None for pair in self.layers):
+            return None
+        return not self.only_a and not self.only_b and not any(p.differences for p in self.layers)
+
+    @property
+    def judgment(self) -> str | None:
+        """What `same` comes to, as a sentence without its full stop."""
+        if self.same is None:
+            return None
+        if self.same:
+            return "the same model: what both have of poles, residues and D agrees within tolerance"
+        lines = [f"{len(self.only_a)} layers only in A"] if self.only_a else []
+        lines += [f"{len(self.only_b)} layers only in B"] if self.only_b else []
+        unlike = [pair for pair in self.layers if pair.differences]
+        if unlike:
+            first = unlike[0]
+            lines.append(
+                f"{len(unlike)} of {len(self.layers)} layers differ: in {printable(first.a.name)} "
+                f"{', '.join(first.differences)}"
+            )
+        return f"not the same model: {'; '.join(lines)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON report of a comparison, free of infinities and NaN."""
@@ -304,4 +439,6 @@ class Comparison:
             "only_in_b": list(self.only_b),
             "model": {"metrics": {key: pair.to_dict() for key, pair in self.model.items()}},
             "tensors": self.tensors.to_dict(),
+            "causes": [cause.to_dict() for cause in self.causes],
+            **({} if self.same is None else {"same": self.same}),
         }

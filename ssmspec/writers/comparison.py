@@ -58,6 +58,8 @@ def _parts(comparison: Comparison, page: Page) -> Iterator[doc.Part]:
         yield doc.Line((f"{label}: ", *_side(side)))
     sentences = [layers_sentence(comparison), poles_sentence(comparison)]
     yield doc.Line("; ".join(filter(None, sentences)))
+    for sentence in explanations(comparison):
+        yield doc.Line(f"{sentence}.", style="yellow" if comparison.causes else "")
     if comparison.layers:
         yield _layers(comparison.layers, page)
     pairs = {
@@ -166,8 +168,12 @@ def _tensors(tensors: TensorComparison | NotApplicable, page: Page) -> Iterator[
     if len(groups) > most:
         items.append(f"and {len(groups) - most} more (--verbose)")
     yield doc.Listed("tensors", items)
-    if caution := warning(tensors):
-        yield doc.Line(f"{caution}.", style="yellow")
+
+
+def explanations(comparison: Comparison) -> list[str]:
+    """Whether the two are the same model, where that was asked, and what made them differ."""
+    told = [cause.sentence for cause in comparison.causes]
+    return told if comparison.judgment is None else [comparison.judgment, *told]
 
 
 def poles_sentence(comparison: Comparison) -> str:
@@ -211,21 +217,11 @@ def tensors_sentence(tensors: TensorComparison) -> str:
     return f"{head}; of the state-space parameters these changed: {changed_leaves(ours)}"
 
 
-def warning(tensors: TensorComparison) -> str | None:
-    """What it means that only state-space parameters changed; None where others did too."""
-    if not tensors.only_state_space_changed:
-        return None
-    return (
-        "Training changes the other parameters as well. Unless those were frozen, something else "
-        "set these: look for an initializer that runs when the model is built or loaded"
-    )
-
-
 def changed_leaves(differences: Sequence[TensorDifference]) -> str:
     """`dt_bias in 24 layers, A_log in 1 layer`."""
     layers: dict[str, set[str | None]] = {}
     for difference in differences:
-        layers.setdefault(_leaf(difference), set()).add(difference.layer)
+        layers.setdefault(difference.leaf, set()).add(difference.layer)
     parts = [
         f"{printable(leaf)} in {num.count(len(found), 'layer')}" for leaf, found in layers.items()
     ]
@@ -277,10 +273,6 @@ def _largest(members: Sequence[TensorDifference]) -> str:
     ratios = [v.relative for v in values if v.relative is not None]
     relative = f" ({max(ratios):.2g} times the tensor's rms)" if ratios else ""
     return f"by up to {max(known):.2g}{relative}"
-
-
-def _leaf(difference: TensorDifference) -> str:
-    return difference.name.replace("/", ".").rpartition(".")[2]
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -262,3 +262,9 @@ def test_an_assumption_that_means_nothing_here_is_refused():
         find(mamba(1), assume=("clip-eigs",))
     with pytest.raises(UsageError, match="did you mean 'clip-eigs'"):
         find(mamba(1), assume=("clip-eig",))
+
+
+def test_a_layer_that_lost_a_tensor_is_no_other_kind_of_block():
+    tensors = mamba()
+    del tensors["layers.1.mixer.A_log"]
+    assert ssmspec.analyze(tensors).blocks is None
