@@ -4,9 +4,25 @@ The command line turns any `SsmspecError` into that sentence on stderr and exit 
 states the cause and the next step; it never needs a traceback to be understood.
 """
 
+import re
+
+_LONG_WORD = re.compile(r"\S{400,}")
+_LONGEST = 4000
+
+
+def cut(message: str) -> str:
+    """A message without the rest of names of hundreds of characters, and of an endless sentence."""
+    short = _LONG_WORD.sub(
+        lambda word: f"{word[0][:200]}... ({len(word[0]):,} characters)", message
+    )
+    return short if len(short) <= _LONGEST else f"{short[:_LONGEST]} ..."
+
 
 class SsmspecError(Exception):
     """Base of every error that a user can cause or meet."""
+
+    def __init__(self, message: str = "", *details: object) -> None:
+        super().__init__(cut(message), *details)
 
 
 class CheckpointError(SsmspecError):

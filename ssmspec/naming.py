@@ -17,7 +17,7 @@ line of a log, and `::set-output name=x::y` where one begins."""
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts `layers.2` before `layers.10`."""
     return tuple(
-        (0, int(part), part) if part.isdecimal() else (1, 0, part)
+        (0, int(part) if len(part) < 19 else 10**18, part) if part.isdecimal() else (1, 0, part)
         for part in _DIGITS.split(name)
         if part
     )

@@ -45,6 +45,10 @@ SHORTEST_ROW = 6
 """Samples of the shortest row stride: with fewer, every lag lies within 2 of a multiple."""
 
 
+LARGEST = 2**53
+"""Numbers of samples lie below: floats hold no larger whole number exactly."""
+
+
 @dataclass(frozen=True)
 class LayerRate:
     """A sample rate in hertz for the layers whose name fits a glob."""
@@ -96,6 +100,8 @@ class Reading:
                 object.__setattr__(self, name, convert(name, value))
         if self.seq_len is not None and self.seq_len < 1:
             raise UsageError(f"the sequence length must be at least 1 sample, got {self.seq_len}")
+        if max(self.seq_len or 0, self.row_stride or 0) >= LARGEST:
+            raise UsageError("the sequence length or the row stride is too large for a number")
         if self.row_stride is not None and self.row_stride < SHORTEST_ROW:
             raise UsageError(
                 f"the row stride must be at least {SHORTEST_ROW} samples, because what lies within "

@@ -75,7 +75,9 @@ def _container_of(path: Path) -> Container:
     """
     if stat.S_ISDIR(status(path).st_mode):
         names = frozenset(entry.name for entry in path.iterdir())
-        return next(c for c in CONTAINERS.values() if c.recognizes_folder(names))
+        for container in CONTAINERS.values():
+            if container.recognizes_folder(names):
+                return container
     head = read_head(path)
     if status(path).st_size:
         for container in CONTAINERS.values():

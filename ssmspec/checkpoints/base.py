@@ -19,8 +19,9 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.dtypes import decode, dtype_named
-from ssmspec.errors import CheckpointError
+from ssmspec.errors import CheckpointError, LayoutError, UnsafeCheckpointError
 from ssmspec.naming import printable
+from ssmspec.room import require_room, room_for
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class TensorInfo:
     def nbytes(self) -> int:
         """Bytes of the elements, stored contiguously."""
         return self.size * dtype_named(self.dtype).itemsize
+
+
+FREE_ELEMENTS = 2**19
+"""What a file may decode to beyond its own bytes: 8 MiB at 16 bytes an element, four times the
+poles of 2,048 channels that share one A of 64 modes. A heuristic."""
 
 
 class Checkpoint(ABC):
@@ -75,6 +81,23 @@ class Checkpoint(ABC):
         self.config: Mapping[str, Any] = {}
         self.files: tuple[Path, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self._poles: dict[str, int] = {}
+
+    def room(self, layer: str) -> int | None:
+        """Elements that one layer may decode to, or one tensor; None for a source in memory.
+
+        No file stores an element in less than a byte, so an honest one decodes to no more elements
+        than it has bytes; expanded, tied and deflated ones may go beyond by `FREE_ELEMENTS`, all
+        their layers together.
+        """
+        if self.size is None:
+            return None
+        others = sum(self._poles.values()) - self._poles.get(layer, 0)
+        return max(0, self.size + FREE_ELEMENTS - others)
+
+    def take_room(self, layer: str, elements: int) -> None:
+        """Remember what a layer has decoded to."""
+        self._poles[layer] = elements
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +145,11 @@ class Checkpoint(ABC):
             CheckpointError: the tensor is absent or its bytes cannot be read.
         """
         info = self.info(name)
+        with room_for(None if self.size is None else self.size + FREE_ELEMENTS):
+            try:
+                require_room(info.shape)
+            except LayoutError as error:
+                raise UnsafeCheckpointError(f"{printable(name)}: {error}") from None
         return decode(self._load(info), info.dtype)
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`. The index is
 the authority on what belongs to the model: tensors of a shard that it does not list are passed
-over, and said so. Opening reads every shard's header; at most `OPEN_SHARDS` stay open.
+over, and said so. Opening reads every shard's header, once.
 
 An index can only name files below its own folder, by plain relative names. Symbolic links are
 followed: an index cannot make one, and the Hugging Face cache stores every file behind one.
@@ -10,7 +10,6 @@ followed: an index cannot make one, and the Hugging Face cache stores every file
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -24,9 +23,6 @@ from ssmspec.naming import printable, shown
 
 MAX_INDEX_BYTES = 64 * 2**20
 """Largest index that is read: some 500,000 tensors."""
-
-OPEN_SHARDS = 4
-"""Shards kept open for the next read; layers are read in order, so few are needed at a time."""
 
 
 class ShardedCheckpoint(Checkpoint):
@@ -48,7 +44,7 @@ class ShardedCheckpoint(Checkpoint):
     def __init__(self, path: Path, open_shard: Callable[[Path], Checkpoint]) -> None:
         self.index = path
         self._open_shard = open_shard
-        self._opened: OrderedDict[str, Checkpoint] = OrderedDict()
+        self._opened: dict[str, Checkpoint] = {}
         document = read_json(path, MAX_INDEX_BYTES)
         self.placement = _placement(document, path)
         self.shards: Mapping[str, Path] = {
@@ -106,12 +102,8 @@ class ShardedCheckpoint(Checkpoint):
             raise _changed(shard)
 
     def _shard(self, name: str) -> Checkpoint:
-        if name in self._opened:
-            self._opened.move_to_end(name)
-        else:
+        if name not in self._opened:
             self._opened[name] = self._open_shard(self.shards[name])
-            if len(self._opened) > OPEN_SHARDS:
-                self._opened.popitem(last=False)[1].close()
         return self._opened[name]
 
 
@@ -151,7 +143,7 @@ def path_below(index: Path, name: str) -> Path:
     """
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
     leads_out = windows.anchor or posix.anchor or ".." in windows.parts or ".." in posix.parts
-    if leads_out or "\0" in name or not posix.parts:
+    if leads_out or name != posix.as_posix() or "\0" in name or not posix.parts:
         raise UnsafeCheckpointError(
             f"{shown(index)} names the shard {printable(name[:200])!r}, which is not a plain name "
             f"below its own folder; it was not opened"

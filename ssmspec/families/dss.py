@@ -52,6 +52,7 @@ from ssmspec.families.parts.residues import read_complex
 from ssmspec.kernel import LayerKernel
 from ssmspec.naming import printable
 from ssmspec.reading import DtTransform
+from ssmspec.room import require_room
 from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 LAYOUTS = (
@@ -112,6 +113,7 @@ def read(source: LayerSource) -> LayerSpectrum:
     choose_dt_transform(source, (DtTransform.EXP,), "")
     A = _poles(source)
     dt_re, dt_im = _steps(source)
+    require_room((dt_re.size, A.size))
     with np.errstate(over="ignore", invalid="ignore"):
         log_poles = to_complex(dt_re * A.real, dt_im * A.imag)
     told: tuple[str, ...] = ()
@@ -168,6 +170,8 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     else:
         scale = softmax_scale(spectrum.log_poles, A, length)
     weights = read_complex(source, "W")
+    if weights.shape[-2:] != spectrum.shape:
+        raise LayoutError(f"{printable(source.site.tensors['W'])} is complex already, not in pairs")
     with np.errstate(over="ignore", invalid="ignore"):
         residues = (weights if weights.ndim == 3 else weights[None]) * scale
     return LayerKernel(spectrum, np.asarray(residues, dtype=np.complex128))

@@ -14,10 +14,20 @@ from ssmspec.kernel import Kernel
 from ssmspec.naming import did_you_mean, matches, natural_key, printable
 from ssmspec.outcome import NotApplicable, Skipped
 from ssmspec.reading import Reading
+from ssmspec.room import require_room, room_for
 from ssmspec.spectrum import LayerSpectrum
 
 MAPPED = "mapped"
 """The id under which `--family` asks for the layers of a `--map` page only."""
+
+
+MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What numpy says of shapes and types that no family foresaw: a fault of the file, not of ours."""
+
+
+def _misfit(error: Exception) -> str:
+    cause = printable(f"{type(error).__name__}: {error}".partition("\n")[0])
+    return f"its tensors do not fit together ({cause})"
 
 
 @dataclass(frozen=True)
@@ -41,13 +51,19 @@ class FoundLayer:
             UsageError: a reading option was given that means nothing to the family.
         """
         _check_options(self.family, self.site.name, reading)
+        name = self.site.name
         try:
-            spectrum = self.family.read(LayerSource(checkpoint, self.site, reading))
-            if not self.notes:
-                return spectrum
-            return replace(spectrum, assumptions=(*spectrum.assumptions, *self.notes))
+            with room_for(checkpoint.room(name)):
+                spectrum = self.family.read(LayerSource(checkpoint, self.site, reading))
+                require_room(spectrum.shape)
         except (LayoutError, CheckpointError) as error:
-            return Skipped(self.site.name, f"looks like {self.family.title}, but {error}")
+            return Skipped(name, f"looks like {self.family.title}, but {error}")
+        except MISFITS as error:
+            return Skipped(name, f"looks like {self.family.title}, but {_misfit(error)}")
+        checkpoint.take_room(name, spectrum.log_poles.size)
+        if not self.notes:
+            return spectrum
+        return replace(spectrum, assumptions=(*spectrum.assumptions, *self.notes))
 
     def read_kernel(
         self, checkpoint: Checkpoint, reading: Reading, spectrum: LayerSpectrum
@@ -58,9 +74,13 @@ class FoundLayer:
         if self.family.read_kernel is None:
             return NotApplicable(f"how B and C are stored is not known for {self.family.title}")
         try:
-            return self.family.read_kernel(LayerSource(checkpoint, self.site, reading), spectrum)
+            with room_for(checkpoint.room(self.site.name)):
+                source = LayerSource(checkpoint, self.site, reading)
+                return self.family.read_kernel(source, spectrum)
         except (LayoutError, CheckpointError) as error:
             return NotApplicable(str(error))
+        except MISFITS as error:
+            return NotApplicable(_misfit(error))
 
     def rounding(
         self, checkpoint: Checkpoint, reading: Reading, spectrum: LayerSpectrum

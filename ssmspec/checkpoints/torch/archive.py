@@ -76,7 +76,8 @@ class TorchZipCheckpoint(Checkpoint):
         self.big_endian = self._is_big_endian()
         data = members.read(f"{self._root}/data.pkl").tobytes()
         try:
-            pickled = interpret(data, CALLS, storage_from_id)
+            stored = members.stored(f"{self._root}/data.pkl")
+            pickled = interpret(data, CALLS, storage_from_id, stored)
             found = collect(pickled.root, len(data))
         except CheckpointError as error:
             raise type(error)(f"{shown(path)} cannot be read: {error}") from None

@@ -96,6 +96,11 @@ class ZipMembers:
             )
         return entry.file_size
 
+    def stored(self, name: str) -> int:
+        """Bytes that a member takes in the file."""
+        self.check(name)
+        return self._entries[name].compress_size
+
     def position(self, name: str) -> int | None:
         """Where a stored member's bytes begin in the file; None where it is deflated.
 

@@ -18,6 +18,10 @@ from ssmspec.errors import CheckpointError, UnsafeCheckpointError
 MAX_OPCODES = 16_000_000
 """Heuristic: a tensor takes about 60 opcodes, so this is room for some 250,000 of them."""
 
+FREE_OPCODES, OPCODES_PER_BYTE = 250_000, 3
+"""Heuristic: a pickle that is stored as it is has less than one opcode a byte, and one that was
+deflated shrinks by five to ten."""
+
 _MAX_INTEGER_BYTES = 64
 """Heuristic: the longest integer real pickles hold is a random generator's 128-bit state."""
 
@@ -38,7 +42,10 @@ class Pickled:
 
 
 def interpret(
-    data: bytes, calls: Mapping[str, Call], persistent: Callable[[object], object]
+    data: bytes,
+    calls: Mapping[str, Call],
+    persistent: Callable[[object], object],
+    stored: int | None = None,
 ) -> Pickled:
     """Read a pickle without executing anything it names.
 
@@ -46,6 +53,7 @@ def interpret(
         data: the whole pickle.
         calls: dotted path -> function that stands in for a call or an instance of that global.
         persistent: what to put in place of a persistent id.
+        stored: bytes of the pickle in the file, where it was deflated.
 
     Raises:
         CheckpointError: the pickle is malformed, or uses an opcode no protocol from 2 to 5 writes.
@@ -53,7 +61,7 @@ def interpret(
     """
     machine = Machine(data, calls, persistent)
     try:
-        root = _run(machine)
+        root = _run(machine, opcodes_for(len(data) if stored is None else stored))
     except (IndexError, KeyError):
         raise malformed(machine.position) from None
     except UnicodeDecodeError:
@@ -61,9 +69,14 @@ def interpret(
     return Pickled(root, tuple(machine.unknown))
 
 
-def _run(machine: Machine) -> object:
+def opcodes_for(stored: int) -> int:
+    """How many opcodes a pickle may have that takes so many bytes in its file."""
+    return min(MAX_OPCODES, FREE_OPCODES + OPCODES_PER_BYTE * stored)
+
+
+def _run(machine: Machine, opcodes: int) -> object:
     handlers, data = _HANDLERS, machine.data
-    for _ in range(MAX_OPCODES):
+    for _ in range(opcodes):
         opcode = data[machine.position]
         machine.position += 1
         if opcode == _STOP:
@@ -74,7 +87,7 @@ def _run(machine: Machine) -> object:
                 f"which pickle protocols 2 to 5 never write"
             )
         handler(machine)
-    raise UnsafeCheckpointError(f"its pickle has more than {MAX_OPCODES:,} opcodes")
+    raise UnsafeCheckpointError(f"its pickle has more than {opcodes:,} opcodes")
 
 
 Handler = Callable[[Machine], None]

@@ -14,6 +14,7 @@ from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families.base import LayerSource
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
+from ssmspec.room import require_room
 from ssmspec.spectrum import (
     LayerSpectrum,
     Symmetry,
@@ -62,7 +63,9 @@ def read_real(source: LayerSource, role: str) -> Floats:
 
 def to_complex(real: Floats, imag: Floats) -> Complexes:
     """Complex numbers from their parts, without the product 1j * inf, which warns and gives NaN."""
-    poles = np.empty(np.broadcast_shapes(real.shape, imag.shape), dtype=np.complex128)
+    shape = np.broadcast_shapes(real.shape, imag.shape)
+    require_room(shape)
+    poles = np.empty(shape, dtype=np.complex128)
     poles.real = real
     poles.imag = imag
     return poles
@@ -131,6 +134,7 @@ def to_log_poles(poles: Complexes, dt: Floats, discretization: Discretization) -
         dt: step sizes that broadcast against `poles`, time/sample.
         discretization: `ZOH` or `BILINEAR`.
     """
+    require_room(np.broadcast_shapes(poles.shape, dt.shape))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if discretization is Discretization.BILINEAR:
             return bilinear_to_log_poles(poles, dt)
@@ -233,6 +237,7 @@ def repeat_tied(values: Array, channels: int, tensor: str) -> Array:
         raise LayoutError(
             f"{printable(tensor)} has {rows} rows, which do not divide {channels} channels"
         )
+    require_room((channels, *values.shape[1:]))
     return np.tile(values, (channels // rows, *(1,) * (values.ndim - 1)))
 
 

@@ -142,12 +142,15 @@ def _length(source: LayerSource) -> int:
     for role in LENGTHS:
         if source.has(role):
             values = source.read(role)
-            if values.size != 1 or not 0 <= values.item() < MOST_SAMPLES:
+            if values.size != 1 or np.iscomplexobj(values) or not 0 <= values.item() < MOST_SAMPLES:
                 raise LayoutError(f"{printable(source.site.tensors[role])} is not a length")
             return int(values.item())
     for role in NODES:
         if source.has(role):
-            return 2 * (source.shape(role)[0] - 1)
+            shape = source.shape(role)
+            if not shape or not 1 <= shape[0] < MOST_SAMPLES:
+                raise LayoutError(f"{printable(source.site.tensors[role])} has no length")
+            return 2 * (shape[0] - 1)
     if source.reading.seq_len is not None:
         return source.reading.seq_len
     raise LayoutError(
