@@ -16,12 +16,17 @@ __all__ = ["Array", "Bools", "Complexes", "Floats"]
 
 
 def quantile(values: Floats, level: float) -> float:
-    """The quantile of all values at a level in [0, 1]; the values must be finite, at least one."""
+    """The quantile of all values at a level in [0, 1], a scalar.
+
+    Args:
+        values: any shape, at least one of them and all finite.
+        level: in [0, 1]; between two values it is their linear interpolation.
+    """
     return float(row_quantiles(values.reshape(1, -1), level)[0])
 
 
 def row_quantiles(values: Floats, level: float) -> Floats:
-    """The quantile of each row of a 2-D array."""
+    """The quantile of each row, (n, m) finite values to (n,), at a level in [0, 1]."""
     position = (values.shape[1] - 1) * level
     below = int(position)
     above = min(below + 1, values.shape[1] - 1)

@@ -341,7 +341,10 @@ def resonance(log_poles: Complexes, omega: Floats) -> Complexes:
 
     Args:
         log_poles: decaying poles, of a shape that broadcasts against `omega`.
-        omega: rad/sample.
+        omega: rad/sample, mostly (n,) with poles (..., 1).
+
+    Returns:
+        complex128, the shape that both broadcast to.
     """
     half_turn = (log_poles.imag - omega) / 2.0
     sine, cosine = np.sin(half_turn), np.cos(half_turn)

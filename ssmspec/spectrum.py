@@ -159,6 +159,9 @@ def zoh_to_log_poles(poles: Complexes, dt: Floats) -> Complexes:
     Args:
         poles: continuous poles, (H, M) or broadcastable to it, 1/time.
         dt: step sizes that broadcast against `poles`, time/sample.
+
+    Returns:
+        complex128 (H, M).
     """
     return np.asarray(poles * dt, dtype=np.complex128)
 
@@ -172,15 +175,34 @@ def bilinear_to_log_poles(poles: Complexes, dt: Floats) -> Complexes:
     Args:
         poles: continuous poles, (H, M) or broadcastable to it, 1/time.
         dt: step sizes that broadcast against `poles`, time/sample.
+
+    Returns:
+        complex128 (H, M).
     """
     return np.asarray(2.0 * np.arctanh(poles * dt / 2.0), dtype=np.complex128)
 
 
 def log_poles_to_zoh(log_poles: Complexes, dt: Floats) -> Complexes:
-    """Continuous poles that `zoh_to_log_poles` maps to these log-poles at this step size."""
+    """Continuous poles that `zoh_to_log_poles` maps to these log-poles at this step size.
+
+    Args:
+        log_poles: (H, M).
+        dt: step sizes that broadcast against `log_poles`, time/sample, none of them 0.
+
+    Returns:
+        complex128 (H, M), 1/time.
+    """
     return np.asarray(log_poles / dt, dtype=np.complex128)
 
 
 def log_poles_to_bilinear(log_poles: Complexes, dt: Floats) -> Complexes:
-    """Continuous poles that `bilinear_to_log_poles` maps to these log-poles at this step size."""
+    """Continuous poles that `bilinear_to_log_poles` maps to these log-poles at this step size.
+
+    Args:
+        log_poles: (H, M), their angles within [-pi, pi].
+        dt: step sizes that broadcast against `log_poles`, time/sample, none of them 0.
+
+    Returns:
+        complex128 (H, M), 1/time.
+    """
     return np.asarray(2.0 * np.tanh(log_poles / 2.0) / dt, dtype=np.complex128)

@@ -48,7 +48,7 @@ def unwrapped_to_omega(omega_unwrapped: Floats) -> Floats:
 
 
 def omega_to_freq(omega: Floats) -> Floats:
-    """rad/sample to cycles/sample."""
+    """rad/sample to cycles/sample, any shape."""
     return omega / TWO_PI
 
 

@@ -131,7 +131,7 @@ class Checkpoint(ABC):
             ) from None
 
     def load(self, name: str) -> Array:
-        """One tensor as stored; dtypes numpy lacks come as their bit patterns (uint8, uint16).
+        """One tensor in its stored shape; dtypes numpy lacks are bit patterns (uint8, uint16).
 
         Raises:
             CheckpointError: the tensor is absent or its bytes cannot be read.
@@ -139,7 +139,7 @@ class Checkpoint(ABC):
         return self._load(self.info(name))
 
     def read(self, name: str) -> Array:
-        """One tensor as float64, or complex128 where it is complex.
+        """One tensor in its stored shape as float64, or complex128 where it is complex.
 
         Raises:
             CheckpointError: the tensor is absent or its bytes cannot be read.

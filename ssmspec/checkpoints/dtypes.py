@@ -95,7 +95,7 @@ def dtype_named(name: str) -> Dtype:
 
 
 def decode(stored: Array, name: str) -> Array:
-    """Stored elements as float64, or complex128 for complex types."""
+    """Stored elements of any shape as float64, or complex128 for complex types."""
     dtype = dtype_named(name)
     numbers = dtype.to_numpy(stored) if dtype.to_numpy else stored
     with np.errstate(invalid="ignore"):  # a signaling NaN is a NaN, not worth a warning
@@ -103,7 +103,7 @@ def decode(stored: Array, name: str) -> Array:
 
 
 def encode(values: Array, name: str) -> Array:
-    """float64 or complex128 values in a stored type, rounded to nearest, ties to even.
+    """float64 or complex128 values of any shape in a stored type, rounded to nearest, ties to even.
 
     Raises:
         CheckpointError: the type cannot hold them: complex into real, a finite value beyond its

@@ -143,7 +143,7 @@ class StableFile:
         return StableFile(self.path, end - begin, self.identity, self.start + begin)
 
     def read(self, begin: int, end: int) -> Array:
-        """Bytes [begin, end) as a uint8 array.
+        """Bytes [begin, end) as uint8 (end - begin,).
 
         Raises:
             CheckpointError: the file changed since it was first seen, or ends before `end`.

@@ -110,7 +110,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A at the spectrum's own step size per state."""
+    """A (K, 2) and log_dt (K,) at the spectrum's own step size per state."""
     (states,) = require_dimensions(source, "log_dt", "states")
     require_writable(source.name, spectrum, (1, states), _symmetry(source))
     dt = dt_for(source.name, spectrum, (1, states), "one step size per state")

@@ -52,7 +52,7 @@ class LayerSource:
         return self.site.name
 
     def read(self, role: str) -> Array:
-        """The tensor in a role as float64 or complex128."""
+        """The tensor in a role, in its stored shape, as float64 or complex128."""
         return self.checkpoint.read(self.site.tensors[role])
 
     def has(self, role: str) -> bool:

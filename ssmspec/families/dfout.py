@@ -87,7 +87,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """log_xi and theta. Decay must be positive, and the same in a channel where one is stored."""
+    """log_xi, (H,) or (H, M), and theta (H, M).
+
+    Raises:
+        SchemeError: a decay is not positive, or differs within a channel where one is stored.
+    """
     channels, modes = require_dimensions(source, "theta", "channels", "modes")
     require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
     decay = spectrum.decay
@@ -132,7 +136,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C = c / gain."""
+    """C = c / gain, stored as pairs: (H, M, 2) or (2, H, M, 2)."""
     siso = as_siso(source, kernel)
     outputs = siso_outputs(source, siso, _gain(source, siso.spectrum))
     return under(source, {"C": as_stored(source, "C", outputs)})
@@ -141,7 +145,11 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
 def reset_kernel(
     source: LayerSource, spectrum: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C complex normal, of the variance at which the layer's kernels have energy 1 on average."""
+    """C complex normal, of the variance at which the layer's kernels have energy 1 on average.
+
+    Returns:
+        Pairs (H, M, 2) or (2, H, M, 2), as stored.
+    """
     deviation = np.sqrt(start_variance(spectrum.log_poles, _gain(source, spectrum)) / 2.0)
     drawn = complex_normal(rng, read_complex(source, "C").shape, deviation)
     return under(source, {"C": as_stored(source, "C", drawn)})

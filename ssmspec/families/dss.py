@@ -135,7 +135,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A and the step sizes; every channel has to agree on the one A that they share."""
+    """A and the step sizes; every channel has to agree on the one A that they share.
+
+    Returns:
+        log_dt (H,) or (H, 2), and Lambda (N, 2) or its parts (N,), as stored.
+    """
     channels, modes = _require_shapes(source)
     require_writable(source.name, spectrum, (channels, modes), _symmetry(source))
     dt_im = dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
@@ -182,7 +186,16 @@ def _assumed(source: LayerSource) -> bool:
 
 
 def softmax_scale(log_poles: Complexes, A: Complexes, length: int) -> Complexes:
-    """1 / A over the sum of a mode's powers; growing modes are scaled to 1 at the last lag."""
+    """1 / A over the sum of a mode's powers; growing modes are scaled to 1 at the last lag.
+
+    Args:
+        log_poles: (H, N).
+        A: continuous poles (H, N), or of a shape that broadcasts to it.
+        length: lags in the sum, L.
+
+    Returns:
+        complex128 (H, N).
+    """
     grows = A.real > 0.0
     falling = np.where(grows, -log_poles, log_poles)
     rest = np.expm1(falling * length) * A

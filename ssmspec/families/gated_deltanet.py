@@ -96,7 +96,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """The rate of a head that has one gate, otherwise the gates of its channels."""
+    """The rates (h,) of heads that have one gate, otherwise the gates (h d,) of their channels."""
     heads, width = _shape(source)
     decay = decay_to_write(source.name, FAMILY.title, spectrum, heads * width)
     bound = _bound(source, width)

@@ -101,7 +101,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """nu_log, theta_log and the normalization gamma_log that goes with the new radii.
+    """nu_log, theta_log and the normalization gamma_log of the new radii, each (N,).
 
     Angle 0 becomes `SMALLEST_ANGLE`; a negative angle is stored as 2 pi more.
     """
@@ -146,7 +146,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C; B stays, and must be the one that the kernel was made with."""
+    """C (O, N); B stays, and must be the one that the kernel was made with."""
     mimo = as_mimo(source, kernel)
     outputs = mimo_outputs(source, mimo, _inputs(source, mimo.spectrum))
     return _stored_outputs(source, outputs)
@@ -155,7 +155,7 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
 def reset_kernel(
     source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C with normal real and imaginary parts of variance 1/N each."""
+    """C (O, N) with normal real and imaginary parts of variance 1/N each."""
     shape = _matrix(source, "C").shape
     return _stored_outputs(source, complex_normal(rng, shape, 1.0 / np.sqrt(shape[1])))
 

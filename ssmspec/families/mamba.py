@@ -163,7 +163,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A_log = log(decay / dt); the bias only where the step size changes."""
+    """A_log = log(decay / dt); the bias only where the step size changes.
+
+    Returns:
+        A_log (H, N) and dt_proj.bias (H,), or (h, d, N) and (h, d), as stored; A for GGUF.
+    """
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, _shape(source))
     tensors = source.site.tensors
     written: dict[str, Array] = {}

@@ -128,7 +128,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A_log = log(decay / dt); the bias only where the step size changes."""
+    """A_log = log(decay / dt); the bias only where the step size changes.
+
+    Returns:
+        A_log (h,), or A (h, 1) for GGUF, and dt_bias (h,).
+    """
     heads = _heads(source)
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, (heads, 1))
     tensors = source.site.tensors

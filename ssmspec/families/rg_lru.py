@@ -76,7 +76,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """The decay parameter; the gate stays as it is."""
+    """The decay parameter, (W,) or (W, 1) as stored; the gate stays as it is."""
     width = _require_shapes(source)
     decay = decay_to_write(source.name, FAMILY.title, spectrum, width)
     with np.errstate(divide="ignore", over="ignore"):

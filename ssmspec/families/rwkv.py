@@ -117,7 +117,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """The decay's own tensor; low-rank maps stay as they are."""
+    """The decay's own tensor, (C,), (1, 1, C) or (h, d) as stored; low-rank maps stay."""
     channels = _require_shape(source)
     decay = decay_to_write(source.name, FAMILY.title, spectrum, channels)
     stored = _bounded(source.name, decay) if source.site.variant == BOUNDED else np.log(decay)

@@ -86,7 +86,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A = log_pole / dt at the spectrum's own step size. Decay must be positive: it is a log."""
+    """log_dt (H,), log_A_real and A_imag (H, N/2): A = log_pole / dt at the spectrum's own dt.
+
+    Raises:
+        SchemeError: a decay is not positive, and it is stored as a logarithm.
+    """
     channels, modes = require_dimensions(source, "log_A_real", "channels", "modes")
     require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
     dt = dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
@@ -105,7 +109,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C = c / B_bar."""
+    """C = c / B_bar, stored as pairs (H, N/2, 2)."""
     outputs = siso_outputs(source, as_siso(source, kernel), np.ones(kernel.spectrum.shape))
     return under(source, {"C": as_stored(source, "C", outputs)})
 
@@ -113,7 +117,11 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
 def reset_kernel(
     source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C complex normal of variance 1, as `torch.randn(H, N/2, dtype=torch.cfloat)` draws it."""
+    """C complex normal of variance 1, as `torch.randn(H, N/2, dtype=torch.cfloat)` draws it.
+
+    Returns:
+        C as pairs (H, N/2, 2).
+    """
     drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
     return under(source, {"C": as_stored(source, "C", drawn)})
 

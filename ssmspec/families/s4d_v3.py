@@ -100,7 +100,7 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A at the spectrum's own step sizes; channels that share a row must agree on it."""
+    """log_dt (H,), inv_A_real and A_imag (S, N/2); channels that share a row must agree on it."""
     (channels,) = require_dimensions(source, "log_dt", "channels")
     rows, modes = require_dimensions(source, "inv_A_real", "n_ssm", "modes")
     require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
@@ -122,7 +122,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C = c / B_bar; B stays."""
+    """C = c / B_bar, stored as pairs (kernels, H, N/2, 2); B stays."""
     siso = as_siso(source, kernel)
     outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
     return under(source, {"C": as_stored(source, "C", outputs)})
@@ -131,7 +131,11 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
 def reset_kernel(
     source: LayerSource, spectrum: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """A complex normal C of variance 1 times B, which the code folds into C at the start."""
+    """A complex normal C of variance 1 times B, which the code folds into C at the start.
+
+    Returns:
+        C as pairs (kernels, H, N/2, 2).
+    """
     drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
     return under(source, {"C": as_stored(source, "C", drawn * _inputs(source, spectrum))})
 

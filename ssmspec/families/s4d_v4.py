@@ -125,7 +125,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A at the spectrum's own step sizes; channels that share a row must agree on it."""
+    """A at the spectrum's own step sizes; channels that share a row must agree on it.
+
+    Returns:
+        inv_dt (H, 1) or (H, N/2), A_real and A_imag (S, N/2). Real poles: A_real alone, (S, N).
+    """
     channels, steps = require_dimensions(source, "inv_dt", "channels", "1 or modes")
     rows, modes = require_dimensions(source, "A_real", "n_ssm", "modes")
     require_writable(source.name, spectrum, (channels, modes), _symmetry(source))
@@ -179,7 +183,7 @@ def _dss_over_zoh(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C = c / B_bar; B stays.
+    """C = c / B_bar, (kernels, H, N/2, 2), without the pairs where poles are real; B stays.
 
     Raises:
         SchemeError: residues that are not real, for a layer of real poles.
@@ -195,7 +199,11 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
 def reset_kernel(
     source: LayerSource, _: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C complex normal of variance 1; a layer of real poles keeps the real part of such a draw."""
+    """C complex normal of variance 1; a layer of real poles keeps the real part of such a draw.
+
+    Returns:
+        C as pairs (kernels, H, N/2, 2), or real (kernels, H, N).
+    """
     drawn = complex_normal(rng, _read(source, "C").shape, np.sqrt(0.5))
     if _symmetry(source) is Symmetry.REAL:
         drawn.imag = 0.0

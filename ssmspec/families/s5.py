@@ -134,7 +134,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A from log-poles at the spectrum's own step size per state; any damping can be held."""
+    """A from log-poles at the spectrum's own step size per state; any damping can be held.
+
+    Returns:
+        Lambda (P,) or (P, 2), or its two parts (P,), and log_step (P, 1) or (P,), as stored.
+    """
     states = source.shape("log_step")[0]
     is_jax = source.site.variant == JAX
     either = is_jax and spectrum.symmetry in (Symmetry.HALF, Symmetry.FULL)
@@ -231,7 +235,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C; B stays, and must be the one that the kernel was made with."""
+    """C in its stored shapes; B stays, and must be the one that the kernel was made with."""
     return _stored_outputs(source, mimo_outputs(source, as_mimo(source, kernel), _inputs(source)))
 
 
@@ -240,7 +244,8 @@ def reset_kernel(
 ) -> Mapping[str, Array]:
     """C drawn as under `C_init = complex_normal`, the one that needs no HiPPO eigenvectors.
 
-    JAX draws both parts with variance 1/2, s5-pytorch a complex normal of variance 1/2.
+    JAX draws both parts with variance 1/2, s5-pytorch a complex normal of variance 1/2. C comes in
+    its stored shapes, with those of a backward pass.
     """
     deviation = np.sqrt(0.5) if source.site.variant == JAX else 0.5
     return _stored_outputs(source, complex_normal(rng, _outputs(source).shape, deviation))

@@ -80,7 +80,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A_log = log(decay / dt); the bias only where the step size changes."""
+    """A_log = log(decay / dt); the bias only where the step size changes.
+
+    Returns:
+        A_log (H, N), (N,) or (H,), as stored, and bdelta (H,).
+    """
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, _shape(source))
     A = -np.exp(A_log)
     if _is_elementwise(source):

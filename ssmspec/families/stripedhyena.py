@@ -75,7 +75,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """The poles alone: any damping can be held, and in version 1 any angle on the circle."""
+    """The poles alone: any damping can be held, and in version 1 any angle on the circle.
+
+    Returns:
+        Poles of shape (H, M, 1, 2) in version 1, their logarithms (H, M, 1) in version 2.
+    """
     shape = _require_shape(source)
     require_writable(source.name, spectrum, shape, _symmetry(source))
     if source.site.variant == CARTESIAN:

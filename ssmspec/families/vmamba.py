@@ -64,7 +64,11 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """A_logs = log(decay / dt); the biases only where step sizes change."""
+    """A_logs = log(decay / dt); the biases only where step sizes change.
+
+    Returns:
+        A_logs (K D, N) and biases (K, D), or both (K, R).
+    """
     A_log, dt = real_poles_to_parameters(source.name, FAMILY.title, spectrum, _shape(source))
     tensors = source.site.tensors
     written: dict[str, Array] = {tensors["A_logs"]: A_log.reshape(source.shape("A_logs"))}

@@ -145,7 +145,7 @@ class Metric:
 
 
 def share(mask: Bools) -> float:
-    """The fraction of modes (or channels) for which a condition holds, in [0, 1]."""
+    """The fraction of modes (or channels) for which a condition holds, in [0, 1]; any shape."""
     return int(np.count_nonzero(mask)) / mask.size
 
 

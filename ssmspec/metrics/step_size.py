@@ -15,7 +15,7 @@ from ssmspec.units import TIME_PER_SAMPLE
 
 
 def step_sizes(layer: LayerSpectrum) -> Floats:
-    """Step sizes as the layer has them, one per channel, state or mode; time/sample."""
+    """Step sizes as the layer has them, time/sample: (H, 1), (1, M) or (H, M)."""
     if layer.dt is None:
         raise SsmspecError("internal error: step sizes were measured of a layer without any")
     return layer.dt

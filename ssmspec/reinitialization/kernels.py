@@ -89,7 +89,7 @@ def changed_outputs(
     length: int | None,
     seed: tuple[int, int],
 ) -> dict[str, Array]:
-    """The tensors of C that a policy asks for; none where it is kept.
+    """The tensors of C that a policy asks for, in the stored shape; none where it is kept.
 
     Args:
         layer: the layer.

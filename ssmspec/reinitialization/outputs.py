@@ -58,6 +58,12 @@ def write_output(
 ) -> None:
     """Write a checkpoint with changed tensors; whole or not at all, and never over the input.
 
+    Args:
+        checkpoint: the source; it is never changed.
+        changes: tensor name -> values of the stored shape, float64 or complex128.
+        output: a file; a folder for a sharded safetensors source.
+        force: replace an output that exists.
+
     Raises:
         UsageError: the output exists and `force` was not given, or it is the input.
         CheckpointError: it cannot be written so.

@@ -165,7 +165,13 @@ class Scheme:
     def has_references(
         self, modes: int, dt: Floats | None = None, decay: Floats | None = None
     ) -> bool:
-        """Whether `references` yields anything for a layer of so many modes; builds no poles."""
+        """Whether `references` yields anything for a layer of so many modes; builds no poles.
+
+        Args:
+            modes: M.
+            dt: the layer's step sizes, that broadcast against (H, M); None where it has none.
+            decay: (H, M) nat/sample, likewise. Only whether they are there is asked.
+        """
         if self.random or (dt if self.kind is Kind.CONTINUOUS else decay) is None:
             return False
         return next(self.candidates(modes), None) is not None
@@ -226,14 +232,14 @@ class Scheme:
 
 
 def half_damped(imag: Floats) -> Complexes:
-    """Continuous poles -1/2 + i imag: the damping of every complex S4D and HiPPO scheme."""
+    """Continuous poles -1/2 + i imag, any shape: the damping of complex S4D and HiPPO schemes."""
     return np.asarray(-0.5 + 1j * imag, dtype=np.complex128)
 
 
 def log_uniform(
     rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]
 ) -> Floats:
-    """Numbers whose logarithm is uniform in [log low, log high]; exactly `low` where low = high."""
+    """Log-uniform numbers in [low, high], of any shape; exactly `low` where low = high."""
     return np.clip(low * (high / low) ** rng.random(shape), low, high)
 
 

@@ -25,7 +25,7 @@ def _half(imag: Callable[[Floats, int], Floats]) -> Callable[[Request], Complexe
 
 
 def lin_frequencies(n: Floats, _: int) -> Floats:
-    """S4D-Lin: Im A = pi n, rad/time."""
+    """S4D-Lin: Im A = pi n, rad/time; (M,) mode numbers to (M,)."""
     return np.pi * n
 
 

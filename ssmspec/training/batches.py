@@ -52,7 +52,16 @@ def step_indices(examples: int, batch_size: int, seed: int, step: int) -> Array:
 
 
 def share(indices: Array, process: int, processes: int) -> Array:
-    """One process's part of some examples: equal parts, the last ones shorter where uneven."""
+    """One process's part of some examples: equal parts, the last ones shorter where uneven.
+
+    Args:
+        indices: (n,).
+        process: number of the process, from 0.
+        processes: how many there are.
+
+    Returns:
+        (m,) with m at most n / processes, rounded up.
+    """
     size = -(-indices.size // processes)
     return indices[process * size : (process + 1) * size]
 

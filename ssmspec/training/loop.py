@@ -386,5 +386,5 @@ def _signal_in(total: int) -> int:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of a model's tensors on the CPU."""
+    """A copy of a model's tensors on the CPU, by name and of their shapes."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

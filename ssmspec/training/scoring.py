@@ -115,7 +115,7 @@ def measure(
         device: where the model is.
         process: number of this process.
         processes: among how many a batch is shared out.
-        add_up: sums a tensor over the processes; needed where there are several.
+        add_up: sums a tensor of any shape over the processes; needed where there are several.
 
     Raises:
         UsageError: nothing is asked in the split, or it is empty.

@@ -96,7 +96,7 @@ class TorchZipCheckpoint(Checkpoint):
         return interpret(data, CALLS, storage_from_id).root
 
     def load_range(self, name: str, begin: int, end: int) -> Array:
-        """Elements [begin, end) of a tensor with one axis, as stored.
+        """Elements [begin, end) of a tensor (n,), in the stored type: (end - begin,).
 
         Raises:
             CheckpointError: it has another number of axes, or ends before `end`.

@@ -112,7 +112,7 @@ class ZipMembers:
         return self._begin(name) if stored else None
 
     def read(self, name: str, begin: int = 0, count: int | None = None) -> Array:
-        """Bytes `begin` to `begin + count` of a member, by default all of it, as uint8.
+        """Bytes `begin` to `begin + count` of a member, by default all of it, as uint8 (count,).
 
         Raises:
             CheckpointError: as `check`, or the bytes are not there.

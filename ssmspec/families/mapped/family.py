@@ -220,7 +220,10 @@ def _require_fit(source: LayerSource, layout: Layout, terms: Mapping[str, Array]
 
 
 def write(source: LayerSource, layout: Layout, spectrum: LayerSpectrum) -> Mapping[str, Array]:
-    """The inverse of `read`, term by term; the step size only where it changes."""
+    """The inverse of `read`, term by term, in the stored shapes.
+
+    The step size is among them only where it changes.
+    """
     current = read(source, layout)
     require_writable(source.name, spectrum, current.shape, layout.symmetry)
     targets = _targets(source, layout, spectrum)

@@ -62,7 +62,15 @@ def read_real(source: LayerSource, role: str) -> Floats:
 
 
 def to_complex(real: Floats, imag: Floats) -> Complexes:
-    """Complex numbers from their parts, without the product 1j * inf, which warns and gives NaN."""
+    """Complex numbers from their parts, without the product 1j * inf, which warns and gives NaN.
+
+    Args:
+        real: of any shape that broadcasts against `imag`.
+        imag: likewise.
+
+    Returns:
+        complex128, the shape that both broadcast to.
+    """
     shape = np.broadcast_shapes(real.shape, imag.shape)
     require_room(shape)
     poles = np.empty(shape, dtype=np.complex128)
@@ -72,18 +80,18 @@ def to_complex(real: Floats, imag: Floats) -> Complexes:
 
 
 def exp(values: Floats) -> Floats:
-    """The exponential, infinite in silence where it overflows: that is for a rule to report."""
+    """The exponential of any shape, infinite where it overflows: that is for a rule to report."""
     with np.errstate(over="ignore"):
         return np.exp(values)
 
 
 def stored_to_dt(stored: Floats, transform: DtTransform) -> Floats:
-    """Step sizes in time/sample from their stored form: exp(x) or softplus(x)."""
+    """Step sizes in time/sample from their stored form, any shape: exp(x) or softplus(x)."""
     return exp(stored) if transform is DtTransform.EXP else softplus(stored)
 
 
 def dt_to_stored(dt: Floats, transform: DtTransform) -> Floats:
-    """Inverse of `stored_to_dt`, for dt > 0."""
+    """Inverse of `stored_to_dt`, for dt > 0 of any shape."""
     return np.log(dt) if transform is DtTransform.EXP else softplus_inverse(dt)
 
 
@@ -145,6 +153,15 @@ def to_poles(
     name: str, log_poles: Complexes, dt: Floats, discretization: Discretization
 ) -> Complexes:
     """Continuous poles that give these log-poles; the inverse of `to_log_poles`.
+
+    Args:
+        name: the layer's, for messages.
+        log_poles: (H, M).
+        dt: step sizes that broadcast against `log_poles`, time/sample, above 0.
+        discretization: `ZOH` or `BILINEAR`.
+
+    Returns:
+        complex128 (H, M), 1/time.
 
     Raises:
         SchemeError: an angle that the bilinear rule cannot reach.
@@ -213,7 +230,7 @@ def dt_for(name: str, spectrum: LayerSpectrum, shape: tuple[int, int], told: str
 
 
 def log_damping(name: str, poles: Complexes, title: str) -> Floats:
-    """log(-Re A), for families that store damping as a logarithm.
+    """log(-Re A) of poles of any shape, for families that store damping as a logarithm.
 
     Raises:
         SchemeError: a mode without damping, or a growing one.
@@ -266,7 +283,7 @@ def softplus(values: Floats) -> Floats:
 
 
 def softplus_inverse(values: Floats) -> Floats:
-    """The x with softplus(x) = y, log(exp(y) - 1) written as y + log(1 - exp(-y)).
+    """The x with softplus(x) = y, log(exp(y) - 1) written as y + log(1 - exp(-y)); any shape.
 
     NaN or -infinity, in silence, where y <= 0.
     """

@@ -89,7 +89,7 @@ def decay_to_write(name: str, title: str, spectrum: LayerSpectrum, channels: int
 
 
 def require_finite(name: str, title: str, stored: Floats) -> Floats:
-    """Check what is about to be stored.
+    """Check what is about to be stored, of any shape, and give it back.
 
     Raises:
         SchemeError: the parameterization cannot reach one of the new decays.
@@ -109,7 +109,7 @@ def sigmoid(values: Floats) -> Floats:
 
 
 def sigmoid_inverse(values: Floats) -> Floats:
-    """log(y / (1 - y)); NaN or infinite, in silence, outside (0, 1)."""
+    """log(y / (1 - y)) of any shape; NaN or infinite, in silence, outside (0, 1)."""
     with np.errstate(all="ignore"):
         return np.log(values) - np.log1p(-values)
 

@@ -24,7 +24,7 @@ SAME_INPUT = 1e-9
 
 
 def read_complex(source: LayerSource, role: str) -> Complexes:
-    """A tensor of complex numbers, stored as such or as pairs; the pairs' axis is gone.
+    """A tensor of complex numbers (...), stored as such or as pairs (..., 2).
 
     Raises:
         LayoutError: the file has no such tensor, or it holds single real numbers.
@@ -43,7 +43,7 @@ def read_complex(source: LayerSource, role: str) -> Complexes:
 
 
 def read_matrix(source: LayerSource, role: str) -> Complexes:
-    """`read_complex` of a tensor that must be a matrix.
+    """`read_complex` of a tensor that must be a matrix, (m, n).
 
     Raises:
         LayoutError: the file has no such tensor, or it is not a complex matrix.
@@ -58,7 +58,7 @@ def read_matrix(source: LayerSource, role: str) -> Complexes:
 
 
 def as_stored(source: LayerSource, role: str, values: Complexes) -> Array:
-    """Complex numbers in the form the file has them: complex, or pairs.
+    """Complex numbers (...) in the form the file has them: complex (...), or pairs (..., 2).
 
     Raises:
         SchemeError: they do not have the stored shape.
@@ -70,7 +70,7 @@ def as_stored(source: LayerSource, role: str, values: Complexes) -> Array:
 
 
 def in_shape(source: LayerSource, role: str, values: Array) -> Array:
-    """Values in the shape the file has them, where a single kernel may lack the axis of kernels.
+    """Values (1, ...) or (...) in the stored shape, where one kernel may lack the axis of kernels.
 
     Raises:
         SchemeError: they have another shape.
@@ -165,7 +165,7 @@ def siso_outputs(source: LayerSource, kernel: LayerKernel, inputs: Array) -> Com
 
 
 def complex_normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Complexes:
-    """Independent normal real and imaginary parts of this standard deviation each."""
+    """Numbers in this shape, normal in either part, with this standard deviation of each part."""
     return to_complex(rng.normal(0.0, deviation, shape), rng.normal(0.0, deviation, shape))
 
 
@@ -214,7 +214,13 @@ def _driven(inputs: Complexes, spectrum: LayerSpectrum) -> Complexes:
 
 
 def under(source: LayerSource, stored: Mapping[str, Array], second: str = "") -> dict[str, Array]:
-    """Values by role as values by tensor name, under a layer's second name for them as well."""
+    """Values by role as values by tensor name, under a layer's second name for them as well.
+
+    Args:
+        source: the layer.
+        stored: role -> values of the stored shape.
+        second: what the second names' roles begin with, where there are any.
+    """
     names = source.site.tensors
     twice = {f"{second}.{role}": values for role, values in stored.items()} if second else {}
     return {names[role]: values for role, values in {**stored, **twice}.items() if role in names}

@@ -94,6 +94,9 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """D from poles that come in conjugate pairs, mode N + n the conjugate of mode n; P = Q = 0.
 
     A spectrum that the layer has already leaves it as it is, its low-rank part included.
+
+    Returns:
+        All tensors of A and the step sizes, in their stored shapes.
     """
     stored = _stored(source)
     channels, modes = stored.shape
@@ -119,14 +122,14 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
-    """C as it is stored, multiplied by I - A_bar^L; B stays."""
+    """C in its stored shape, multiplied by I - A_bar^L; B stays."""
     return s4_dplr_kernel.write_kernel(source, _stored(source), kernel)
 
 
 def reset_kernel(
     source: LayerSource, spectrum: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C complex normal of variance 1, as it is stored."""
+    """C complex normal of variance 1, in its stored shape."""
     return s4_dplr_kernel.reset_kernel(source, _stored(source), spectrum, rng)
 
 

@@ -72,7 +72,7 @@ def read_kernel(source: LayerSource, stored: Stored, spectrum: LayerSpectrum) ->
 
 
 def write_kernel(source: LayerSource, stored: Stored, kernel: Kernel) -> Mapping[str, Array]:
-    """C~ of a kernel at its own poles; B stays.
+    """C~ of a kernel at its own poles, in the stored shape; B stays.
 
     Args:
         source: the layer.
@@ -100,7 +100,11 @@ def write_kernel(source: LayerSource, stored: Stored, kernel: Kernel) -> Mapping
 def reset_kernel(
     source: LayerSource, stored: Stored, spectrum: LayerSpectrum, rng: np.random.Generator
 ) -> Mapping[str, Array]:
-    """C complex normal of variance 1; as C~, unless the version's code draws C~ itself."""
+    """C complex normal of variance 1; as C~, unless the version's code draws C~ itself.
+
+    Returns:
+        The tensors of C in their stored shapes.
+    """
     kernels = len(_read_outputs(source, stored))
     outputs = complex_normal(rng, (kernels, *_half_shape(stored)), np.sqrt(0.5))
     if stored.matrix.is_half:

@@ -80,7 +80,7 @@ class Stored:
         return to_log_poles(np.asarray(scaled), np.ones((1, 1)), Discretization.BILINEAR)
 
     def has(self, log_poles: Complexes, spectrum: LayerSpectrum) -> bool:
-        """Whether a spectrum is the one of this layer, whose log-poles are given."""
+        """Whether a spectrum is the one of this layer, whose log-poles (H, M) are given."""
         dt = spectrum.dt
         return (
             dt is not None

@@ -240,6 +240,6 @@ def _mimo(kernel: MimoKernel) -> Gains | str:
 
 
 def to_decibels(gain: Floats, floor: float) -> Floats:
-    """20 log10 of a gain, not below a floor in dB."""
+    """20 log10 of a gain of any shape, not below a floor in dB."""
     with np.errstate(divide="ignore"):
         return np.maximum(20.0 * np.log10(gain), floor)

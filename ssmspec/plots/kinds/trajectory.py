@@ -70,7 +70,15 @@ def draw(trajectory: Trajectory, options: PlotOptions = DEFAULTS) -> Drawing:
 
 
 def paths_of(layer: LayerPaths, kept: Floats) -> Paths:
-    """At most `MOST_PATHS` of a layer's paths, at the times that are kept."""
+    """At most `MOST_PATHS` of a layer's paths, at the times that are kept.
+
+    Args:
+        layer: paths (T, h, m).
+        kept: int64 (t,), rows of T.
+
+    Returns:
+        Paths (t, n), n at most `MOST_PATHS`.
+    """
     count = layer.decay[0].size
     chosen = thinned(count, MOST_PATHS)
     decay = layer.decay.reshape(-1, count)[kept][:, chosen]

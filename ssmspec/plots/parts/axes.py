@@ -63,7 +63,7 @@ class Band:
         return self.nyquist / math.pi
 
     def of(self, omega: Floats) -> Floats:
-        """rad/sample in this unit."""
+        """rad/sample in this unit, any shape."""
         return omega * self.scale
 
 
@@ -109,7 +109,7 @@ def dot_size(count: int) -> float:
 
 
 def dots(axes: Axes, x: Array, y: Array, color: Color, size: float | None = None) -> Line2D:
-    """A cloud of dots of one color; an image within a vector figure where they are many."""
+    """Dots at x and y (n,) in one color; an image within a vector figure where they are many."""
     (line,) = axes.plot(
         x,
         y,
@@ -128,8 +128,8 @@ def crosses(axes: Axes, x: Array, y: Array, color: Color, beside: int) -> Line2D
 
     Args:
         axes: to draw on.
-        x: places.
-        y: places.
+        x: (n,) places.
+        y: (n,) places.
         color: of the marks.
         beside: how many marks and dots there are in all, which decides how large they are.
     """
@@ -152,7 +152,7 @@ def crosses(axes: Axes, x: Array, y: Array, color: Color, beside: int) -> Line2D
 def bars(
     axes: Axes, left: Floats, right: Floats, low: float, high: float, color: Color, alpha: float
 ) -> None:
-    """Rectangles of one height as one shape."""
+    """Rectangles from left to right, (n,) each, of one height; one path for all of them."""
     vertices = np.empty((left.size, 5, 2))
     vertices[:, :, 0] = np.stack([left, left, right, right, left], axis=1)
     vertices[:, :, 1] = np.array([low, high, high, low, low])

@@ -112,7 +112,7 @@ class LagBins:
     edges: Floats
 
     def mean(self, values: Floats) -> Floats:
-        """Mean over each bin of what is known for each lag, along the last axis."""
+        """Mean over each bin of what is known for each lag, (..., lags) to (..., n)."""
         sizes = np.diff(np.append(self.first, values.shape[-1]))
         means: Floats = np.add.reduceat(values, self.first, axis=-1) / sizes
         return means

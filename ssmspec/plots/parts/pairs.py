@@ -69,7 +69,7 @@ def window_of(layers: list[Points]) -> Window:
 
 
 def place(points: Points, window: Window) -> tuple[Floats, Floats]:
-    """Where each pole stands: rad/sample and nat/sample, those beyond the window on its edge."""
+    """(n,) rad/sample and (n,) nat/sample of each pole, those beyond the window on its edge."""
     omega = np.abs(points.log_poles.imag)
     x = np.where(omega >= window.omega[0], omega, window.zero)
     return x, np.clip(points.decay, *window.decay)

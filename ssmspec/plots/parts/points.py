@@ -83,7 +83,7 @@ def points_of(spectrum: LayerSpectrum, most: int = MOST_POINTS) -> Points:
 
 
 def thinned(size: int, most: int) -> Array:
-    """Which of `size` things to draw, ascending: all, or `most` of them drawn at random.
+    """Which of `size` things to draw, int64 (n,) ascending: all, or `most` drawn at random.
 
     At random, because poles come in a regular order: every k-th of them could be the same mode of
     each channel. The seed is fixed, so that a figure is the same every time.

@@ -23,7 +23,7 @@ FAINTEST = 1e-3
 def draw_density(
     axes: Axes, edges: Floats, values: Floats, color: Color = LAYER, *, dashed: bool = False
 ) -> None:
-    """Power density by bin as a line of steps; 1 is flat."""
+    """Power density by bin as a line of steps, edges (n + 1,) and values (n,); 1 is flat."""
     axes.stairs(
         np.maximum(values, FAINTEST),
         edges,
@@ -41,7 +41,15 @@ def draw_reach(
     right: float,
     y: tuple[float, float],
 ) -> None:
-    """A strip that is filled where the band is reached, paler where in part, empty in a gap."""
+    """A strip that is filled where the band is reached, paler where in part, empty in a gap.
+
+    Args:
+        axes: to draw on.
+        runs: a level in (0, 1], and the begins and ends of what reaches it, (n,) each.
+        left: where the strip begins.
+        right: where it ends.
+        y: its lower and upper edge.
+    """
     low, high = y
     for level, begin, end in runs:
         bars(axes, begin, end, low, high, LAYER, 0.25 + 0.75 * level if level < 1.0 else 1.0)
@@ -60,7 +68,7 @@ class Memory:
 
     Attributes:
         first: the octave [2^first, 2^(first+1)) samples that `shares` begins with.
-        shares: share of all modes in each octave.
+        shares: (n,) share of all modes in each octave.
         undamped: modes that never forget.
         growing: modes that grow, which have no time constant.
         modes: all of them.
@@ -90,7 +98,7 @@ def memory_of(spectrum: LayerSpectrum) -> Memory:
 
 
 def memory_edges(memory: Memory) -> Floats:
-    """Edges of the octaves as log2 of samples."""
+    """Edges of the n octaves as log2 of samples, (n + 1,)."""
     return memory.first + np.arange(memory.shares.size + 1.0)
 
 

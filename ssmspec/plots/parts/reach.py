@@ -142,7 +142,7 @@ def octave_density(spectrum: LayerSpectrum, octaves: int, bins_an_octave: int = 
 
 
 def octave_edges(octaves: int, bins: int) -> Floats:
-    """Edges of bins of equal ratio from pi / 2^octaves to pi, rad/sample."""
+    """Edges (bins + 1,) of bins of equal ratio from pi / 2^octaves to pi, rad/sample."""
     edges = np.pi * 2.0 ** np.linspace(-octaves, 0.0, bins + 1)
     edges[-1] = np.pi
     return edges

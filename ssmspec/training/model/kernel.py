@@ -50,7 +50,15 @@ again: a heuristic. Keeping 64 MB a layer is quick; on long sequences they would
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product of two float tensors, in IEEE arithmetic even where TF32 is allowed."""
+    """The matrix product of two float tensors, in IEEE arithmetic even where TF32 is allowed.
+
+    Args:
+        a: (..., m, k), or (k,).
+        b: (..., k, n).
+
+    Returns:
+        (..., m, n), or (..., n).
+    """
     if torch.get_float32_matmul_precision() == "highest":
         return a @ b
     true: Tensor = _true_product(a, b)

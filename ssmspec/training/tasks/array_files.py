@@ -25,7 +25,7 @@ _BLOCK = 2**24
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, Array]:
-    """The arrays of these names that are there.
+    """The arrays of these names that are there, by name and of any shape.
 
     Args:
         path: FILE.npz, or a folder that holds NAME.npy files.
@@ -91,7 +91,7 @@ def _refuse_lookalikes(found: list[str], names: tuple[str, ...], path: Path) -> 
 
 
 def first_not_finite(array: Array, *, nan_is_fine: bool = False) -> tuple[int, ...] | None:
-    """Index of the first NaN or infinity, block by block; None where there is none."""
+    """Index (one number an axis) of the first NaN or infinity in (n, ...); None where none is."""
     if array.dtype.kind != "f":
         return None
     rows = max(1, _BLOCK // max(1, array[:1].size))
@@ -107,5 +107,5 @@ def first_not_finite(array: Array, *, nan_is_fine: bool = False) -> tuple[int, .
 
 
 def extremes(array: Array) -> tuple[int, int]:
-    """Smallest and largest number of an integer array."""
+    """Smallest and largest number of an integer array of any shape, at least one number."""
     return int(array.min()), int(array.max())

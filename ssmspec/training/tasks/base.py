@@ -65,7 +65,7 @@ class Split(Protocol):
         """How many examples."""
 
     def batch(self, indices: Array) -> Batch:
-        """The examples with these indices, in this order; the same every time."""
+        """The examples with these indices, int64 (B,), in this order; the same every time."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def cached(
         options: tell the folder, and whom to tell what happens.
         name: of the file, without its ending; everything the arrays follow from, and the version
             of what generates them.
-        make: the arrays.
+        make: the arrays, by name and of any shape.
         fits: whether arrays from the cache have the keys, types and shapes that `make` gives.
     """
     folder = user_cache() if options.cache is None else options.cache

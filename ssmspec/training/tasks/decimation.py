@@ -27,7 +27,7 @@ class DecimatedSplit:
         return len(self.split)
 
     def batch(self, indices: Array) -> Batch:
-        """The examples with these indices."""
+        """The examples with these indices, (B,), with one of every so many samples."""
         batch = self.split.batch(indices)
         step = slice(None, None, self.factor)
         return replace(

@@ -99,7 +99,7 @@ def noise(rng: np.random.Generator, length: int, cutoff: float) -> Floats:
 
 
 def covariance(length: int, cutoff: float) -> Floats:
-    """E x[j] x[j + k] of the noise at k = 0 .. length - 1: the mean of the band's cosines."""
+    """E x[j] x[j + k] of the noise, (length,) over k from 0: the mean of the band's cosines."""
     period, band = noise_period(length), band_size(length, cutoff)
     flat = np.zeros(period // 2 + 1)
     flat[1 : band + 1] = period / (2.0 * band)
@@ -107,7 +107,7 @@ def covariance(length: int, cutoff: float) -> Floats:
 
 
 def delayed(x: Array, lag: int) -> Array:
-    """X shifted by `lag` samples along its last axis, zeros before."""
+    """X of shape (..., L) shifted by `lag` samples along its last axis, zeros before."""
     y = np.zeros_like(x)
     y[..., lag:] = x[..., : x.shape[-1] - lag]
     return y

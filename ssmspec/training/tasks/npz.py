@@ -52,7 +52,7 @@ class Part:
     lengths: Array | None
 
     def split(self, rows: Array | None = None) -> ArraySplit:
-        """All examples, or some."""
+        """All examples, or those in these rows, int64 (m,)."""
         prepare = _tokens if self.x.dtype.kind in "iu" else _numbers
         return ArraySplit(self.x, self.y, prepare, self.lengths, rows)
 

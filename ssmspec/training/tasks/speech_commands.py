@@ -46,7 +46,7 @@ class Recordings:
         return len(self.files)
 
     def batch(self, indices: Array) -> Batch:
-        """The recordings with these indices.
+        """The recordings with these indices (B,): x float32 (B, 16000, 1), zeros at the end.
 
         Raises:
             UsageError: a file is damaged.

@@ -18,7 +18,7 @@ Draw: TypeAlias = Callable[[np.random.Generator], tuple[Array, Array]]
 
 
 def as_it_is(x: Array) -> Array:
-    """The array itself."""
+    """The array itself, of any shape."""
     return x
 
 
@@ -44,7 +44,7 @@ class ArraySplit:
         return len(self.x if self.rows is None else self.rows)
 
     def batch(self, indices: Array) -> Batch:
-        """The examples with these indices."""
+        """The examples with these indices, (B,); they count within `rows` where that is given."""
         if self.rows is not None:
             indices = self.rows[indices]
         lengths = None if self.lengths is None else self.lengths[indices]
@@ -71,7 +71,7 @@ class DrawnSplit:
         return self.count
 
     def batch(self, indices: Array) -> Batch:
-        """The examples with these indices, each from a stream of its own."""
+        """The examples with these indices, (B,), each from a stream of its own."""
         drawn = [self.draw(self._rng(int(index))) for index in indices]
         x, y = zip(*drawn, strict=True)
         return Batch(np.stack(x), np.stack(y))
@@ -95,7 +95,7 @@ def drawn_splits(
 
 
 def held_out_rows(rows: int, share: float, seed: int) -> tuple[Array, Array]:
-    """Indices of the rows to learn from and of those to hold out, both in ascending order.
+    """Indices (n,) of the rows to learn from and (m,) of those held out, in ascending order.
 
     At least one row is on either side.
     """

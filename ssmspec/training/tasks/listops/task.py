@@ -73,7 +73,7 @@ class Expressions:
         return len(self._y)
 
     def batch(self, indices: Array) -> Batch:
-        """The expressions with these indices, padded to L."""
+        """The expressions with these indices, (B,): x int64 (B, L), padded at the end; y (B,)."""
         lengths = self._lengths[indices]
         x = np.full((len(indices), self._seq_len), PADDING, dtype=np.int64)
         for row, (start, length) in enumerate(zip(self._starts[indices], lengths, strict=True)):
@@ -139,7 +139,7 @@ def load(options: TaskOptions) -> Data:
 def draw_expressions(
     rng: np.random.Generator, grammar: Grammar, count: int, options: TaskOptions
 ) -> dict[str, Array]:
-    """Tokens `x`, `lengths` and values `y` of so many expressions.
+    """Tokens `x` (total,) one after the other, `lengths` and values `y` (count,) of expressions.
 
     Raises:
         UsageError: none of very many has the right length.

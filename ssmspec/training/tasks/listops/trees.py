@@ -72,7 +72,11 @@ def draw_trees(rng: np.random.Generator, grammar: Grammar, trees: int) -> list[L
 
 
 def subtree_lengths(levels: list[Level]) -> list[Array]:
-    """Tokens below and including each node: 1 for a digit, 2 more than its arguments' else."""
+    """Tokens below and including each node: 1 for a digit, 2 more than its arguments' else.
+
+    Returns:
+        int64 (n,) for each level.
+    """
     lengths: list[Array] = []
     for level, deeper in zip(reversed(levels), [None, *reversed(levels[1:])], strict=True):
         own = np.where(level.arguments > 0, 2, 1)
@@ -83,7 +87,7 @@ def subtree_lengths(levels: list[Level]) -> list[Array]:
 
 
 def select(levels: list[Level], keep: Array) -> list[Level]:
-    """The trees with these numbers, in ascending order, numbered anew."""
+    """The trees with these numbers, (n,) in ascending order, numbered anew."""
     chosen = []
     for level in levels:
         inside = np.isin(level.parent, keep)
@@ -126,11 +130,11 @@ def _apply(level: Level, parent: Array, below: Array) -> Array:
 
 
 def printed(levels: list[Level], lengths: list[Array]) -> Array:
-    """All trees' tokens one after the other, uint8.
+    """All trees' tokens one after the other, uint8 (total,).
 
     Args:
         levels: the trees.
-        lengths: what `subtree_lengths` says of them.
+        lengths: what `subtree_lengths` says of them, (n,) a level.
     """
     start = np.cumsum(lengths[0]) - lengths[0]
     tokens = np.empty(int(lengths[0].sum()), dtype=np.uint8)

@@ -125,7 +125,7 @@ def chains(
         length: paddles.
 
     Returns:
-        (at most n, length, 4); contours that came to a dead end are left out.
+        (m, length, 4) with m at most n; contours that came to a dead end are left out.
     """
     clearance = 2 * margin + puzzle.thickness
     paddles = np.empty((len(starts), length, 4))
