@@ -117,7 +117,7 @@ class LayerSpectrum:
         """Whether the family stores continuous poles and a step size."""
         return self.discretization is not Discretization.NATIVE
 
-    @property
+    @cached_property
     def non_finite(self) -> int:
         """How many modes hold a NaN or an infinity."""
         return int(self.log_poles.size - np.count_nonzero(np.isfinite(self.log_poles)))
@@ -146,6 +146,12 @@ class LayerSpectrum:
     def stable(self) -> Bools:
         """(H, M), decay >= 0."""
         return self.decay >= 0.0
+
+    @cached_property
+    def stable_decay(self) -> Floats:
+        """(n,) nat/sample of the stable modes."""
+        decay = self.decay.reshape(-1)
+        return decay if self.stable.all() else decay[self.stable.reshape(-1)]
 
     @cached_property
     def aliased(self) -> Bools:

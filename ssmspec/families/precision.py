@@ -53,8 +53,10 @@ def rounding_of(family: Family, source: LayerSource, spectrum: LayerSpectrum) ->
     """
     tensors = dict.fromkeys(source.site.tensors.values())
     coarse = [name for name in tensors if source.checkpoint.info(name).dtype in COARSE]
+    if not coarse or spectrum.non_finite:
+        return None
     has_width = spectrum.half_width > 0.0
-    if not coarse or spectrum.non_finite or not has_width.any():
+    if not has_width.any():
         return None
     squares = np.zeros(spectrum.shape)
     dtypes: dict[str, None] = {}

@@ -51,15 +51,22 @@ def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | No
         )
     if reference.non_finite:
         return None
-    start = ranked_modes(reference)
-    half_width = decay_to_half_width(start.imag)
+    is_complex = layer.is_complex or reference.is_complex
+    ranked = ranked_modes if is_complex else _ranked_decays
+    start = ranked(reference)
+    half_width = decay_to_half_width(start.imag if is_complex else start)
     if not half_width.all():
         return None
-    moved: Floats = np.abs(ranked_modes(layer) - start)
+    moved: Floats = np.abs(ranked(layer) - start)
     moved[moved < UNMOVED * np.abs(start)] = 0.0
     with np.errstate(over="ignore"):  # beside a width of next to nothing
         moved /= half_width
     return moved
+
+
+def _ranked_decays(layer: LayerSpectrum) -> Floats:
+    """`ranked_modes` of poles without frequencies, whose distances are those of their decays."""
+    return np.sort(layer.decay, axis=1)
 
 
 def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:

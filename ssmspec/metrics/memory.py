@@ -57,7 +57,7 @@ def undamped_fraction(layer: LayerSpectrum, context: Context) -> float:
 
 def memory_ratio(layer: LayerSpectrum, context: Context) -> float | NotApplicable:
     """Samples in which the slowest stable mode falls to 1 %, over the sequence length."""
-    slowest = float(layer.decay[layer.stable].min())
+    slowest = float(layer.stable_decay.min())
     if slowest == 0.0:
         return NotApplicable("undamped: a mode on the unit circle never forgets")
     return FORGOTTEN / slowest / context.length
@@ -68,7 +68,7 @@ def timescale_coverage(layer: LayerSpectrum, context: Context) -> float | NotApp
     octaves = (context.length - 1).bit_length()
     if not octaves:
         return NotApplicable("a sequence of one sample spans no octave of time")
-    reached = time_octaves(layer.decay[layer.stable])
+    reached = time_octaves(layer.stable_decay)
     within = reached[(reached >= 0) & (reached < octaves)]
     return np.count_nonzero(np.bincount(within, minlength=octaves)) / octaves
 
@@ -95,7 +95,7 @@ def _time_constant(layer: LayerSpectrum, level: float) -> float | NotApplicable:
     The time constants in ascending order are the decays in descending order, so that only the two
     neighbors of the quantile are ever inverted.
     """
-    decay = layer.decay[layer.stable]
+    decay = layer.stable_decay
     position = (decay.size - 1) * level
     below = int(position)
     weight = position - below

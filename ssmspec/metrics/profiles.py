@@ -48,7 +48,7 @@ def band_shares(layer: LayerSpectrum, bins: int = POWER_BINS) -> Floats:
     """
     profiles = _PROFILES.setdefault(layer, {})
     if bins not in profiles:
-        profiles[bins] = _band_shares(layer.decay[layer.stable], layer.omega[layer.stable], bins)
+        profiles[bins] = _band_shares(layer.stable_decay, layer.omega[layer.stable], bins)
         profiles[bins].flags.writeable = False
     return profiles[bins]
 
@@ -101,7 +101,7 @@ def timescale_profile(layer: LayerSpectrum) -> tuple[float, ...]:
     """
     if layer.non_finite or not layer.stable.any():
         return ()
-    octaves = np.clip(time_octaves(layer.decay[layer.stable]), -1, OCTAVES)
+    octaves = np.clip(time_octaves(layer.stable_decay), -1, OCTAVES)
     counts = np.bincount(octaves + 1, minlength=OCTAVES + 2)
     return tuple((counts / octaves.size).tolist())
 
