@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, Unpack, cast
+from typing import TypeAlias, Unpack
 
 from ssmspec.analysis.model import Progress, ReadingOptions, Source, chosen_reading
 from ssmspec.analysis.report import analyze
@@ -21,6 +21,7 @@ from ssmspec.checking.baseline import (
     write_baseline,
 )
 from ssmspec.checking.config import Config, read_config
+from ssmspec.checking.pool import in_order
 from ssmspec.checking.regression import (
     Allowance,
     parse_allowance,
@@ -29,7 +30,7 @@ from ssmspec.checking.regression import (
     uncompared_layers,
 )
 from ssmspec.checking.selection import Selection, codes_in
-from ssmspec.checkpoints import Checkpoint
+from ssmspec.checking.sources import StrPath, input_paths, labelled_sources, unfolded
 from ssmspec.checkpoints.atomic import require_output
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.naming import printable
@@ -44,6 +45,7 @@ from ssmspec.results.check import (
     Status,
 )
 from ssmspec.results.report import Report
+from ssmspec.results.saved import SavedCheck
 from ssmspec.rules.book import RuleBook
 from ssmspec.rules.presets import PRESETS, RECOMMENDED
 from ssmspec.rules.regression import REG001
@@ -85,13 +87,16 @@ def check(
     exit_zero: bool = False,
     force: bool = False,
     debug: bool = False,
+    jobs: int = 1,
     progress: Progress | None = None,
     **options: Unpack[ReadingOptions],
 ) -> CheckRun:
     """Judge checkpoints as a gate in continuous integration does.
 
     Args:
-        sources: one or several of what `analyze` takes.
+        sources: one or several of what `analyze` takes, or JSON reports of `analyze` or `check`,
+            which stand for the checkpoints they tell of: findings are taken as they were judged
+            then, and selection, level and baselines are those of this run.
         reading: how to read them; or its fields as keywords. What is None in it comes from the
             configuration.
         config: a pyproject.toml or ssmspec.toml; None for none. `nearest_config` finds the one
@@ -109,6 +114,8 @@ def check(
         force: replace a baseline that exists.
         debug: let an unexpected exception pass, instead of recording it as a checkpoint that could
             not be judged.
+        jobs: processes that share checkpoints where it pays; above 1 a script that calls this
+            must be safe to import (`if __name__ == "__main__"`).
         progress: called with (done, all).
         **options: fields of `Reading`.
 
@@ -135,21 +142,26 @@ def check(
         _allowances(max_regression),
         debug,
     )
+    if jobs < 1:
+        raise UsageError(f"the number of jobs is at least 1, got {jobs}")
     chosen = chosen_reading(reading, options).or_else(settings.reading)
-    given = labelled_sources(sources)
+    asked = labelled_sources(sources)
+    given, told_of = unfolded(asked, gate.book.preset.id)
     earlier = _earlier([Path(path) for path in baselines], list(given), gate)
     target = None if baseline_output is None else Path(baseline_output)
-    inputs = input_paths(given, baselines, config)
+    inputs = input_paths(asked, baselines, config)
     if target is not None:
         require_output(target, force=force, inputs=inputs)
     files: list[CheckedFile] = []
-    hints: dict[str, None] = {}
-    for place, (label, source) in enumerate(given.items()):
-        advance = _part(progress, place, len(given))
-        started = time.perf_counter()
-        file, told = _checked(source, label, chosen, gate, earlier[place], advance)
-        files.append(replace(file, seconds=time.perf_counter() - started))
+    hints = dict.fromkeys(told_of)
+    alone = jobs == 1 or debug or not all(isinstance(s, _PORTABLE) for s in given.values())
+    work = partial(_timed, chosen, gate, progress if alone else None, len(given))
+    tasks = [(label, source, earlier[n]) for n, (label, source) in enumerate(given.items())]
+    for done, (file, told) in enumerate(in_order(work, tasks, 1 if alone else jobs), start=1):
+        files.append(file)
         hints |= dict.fromkeys(told)
+        if progress is not None and not alone:
+            progress(done, len(tasks))
     hints |= dict.fromkeys(_unused_overrides(gate.book, files))
     run = CheckRun(
         files=tuple(files),
@@ -170,6 +182,43 @@ def check(
     return run
 
 
+Told: TypeAlias = tuple[CheckedFile, tuple[str, ...]]
+_PORTABLE = (str, os.PathLike, SavedCheck)
+"""Sources that another process can be given."""
+
+
+def _timed(
+    reading: Reading,
+    gate: Gate,
+    progress: Progress | None,
+    count: int,
+    place: int,
+    task: tuple[str, Source | SavedCheck, Sequence[Earlier]],
+) -> Told:
+    """One checkpoint of several, judged, and for how long."""
+    label, source, earlier = task
+    started = time.perf_counter()
+    if isinstance(source, SavedCheck):
+        file, told = _taken_over(source, label, gate, earlier)
+    else:
+        advance = _part(progress, place, count)
+        file, told = _checked(source, label, reading, gate, earlier, advance)
+    return replace(file, seconds=time.perf_counter() - started), told
+
+
+def _taken_over(saved: SavedCheck, label: str, gate: Gate, earlier: Sequence[Earlier]) -> Told:
+    """What an earlier run said of a checkpoint, under this gate."""
+    if saved.error is not None or saved.report is None:
+        reason = saved.error or "the report says nothing of it"
+        return CheckedFile(label, saved.report, error=reason, fail_on=gate.fail_on), ()
+    file, told = _judged(label, saved.report, gate, earlier)
+    if earlier or not saved.statuses:
+        return file, told
+    judged = map(JudgedFinding, saved.report.findings, saved.statuses)
+    kept = [each for each in judged if gate.selection.keeps(each.finding.code)]
+    return replace(file, findings=tuple(sorted(kept, key=_worst_first))), told
+
+
 def _checked(
     source: Source,
     label: str,
@@ -177,7 +226,7 @@ def _checked(
     gate: Gate,
     earlier: Sequence[Earlier],
     progress: Progress | None,
-) -> tuple[CheckedFile, tuple[str, ...]]:
+) -> Told:
     """One checkpoint, judged, and what a reader of its verdict should know."""
     report: Report | None = None
     try:
@@ -206,9 +255,7 @@ def _checked(
         return file, ()
 
 
-def _judged(
-    label: str, report: Report, gate: Gate, earlier: Sequence[Earlier]
-) -> tuple[CheckedFile, tuple[str, ...]]:
+def _judged(label: str, report: Report, gate: Gate, earlier: Sequence[Earlier]) -> Told:
     findings, fixed = compared(report, earlier, gate.book)
     hints = list(remarks(report, earlier, gate.book.preset.id))
     keeps = gate.selection.keeps
@@ -312,47 +359,3 @@ def _part(progress: Progress | None, place: int, count: int) -> Progress | None:
         progress((1000 * place) + 1000 * done // total, 1000 * count)
 
     return advance
-
-
-StrPath: TypeAlias = str | os.PathLike[str]
-
-
-def labelled_sources(sources: Source | Sequence[Source]) -> Mapping[str, Source]:
-    """Sources by what they are called in reports; one that is named twice is checked once.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if isinstance(sources, list | tuple):
-        several = cast("Sequence[Source]", sources)
-    else:
-        several = [cast("Source", sources)]
-    if not several:
-        raise UsageError("there is no checkpoint to check")
-    labelled: dict[str, Source] = {}
-    for source in several:
-        label = _label(source)
-        count = 1
-        while label in labelled and not isinstance(source, str | os.PathLike):
-            count += 1
-            label = f"{_label(source)} ({count})"
-        labelled[label] = source
-    return labelled
-
-
-def _label(source: Source) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source)
-    if isinstance(source, Checkpoint):
-        return source.path
-    if isinstance(source, Mapping):
-        return "a state dict in memory"
-    return f"a {type(source).__name__} in memory"
-
-
-def input_paths(
-    given: Mapping[str, Source], baselines: Sequence[StrPath], config: StrPath | None
-) -> tuple[Path, ...]:
-    """Files that no output may replace."""
-    sources = [source for source in given.values() if isinstance(source, str | os.PathLike)]
-    return tuple(map(Path, [*sources, *baselines, *([] if config is None else [config])]))

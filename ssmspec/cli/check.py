@@ -32,7 +32,8 @@ def command(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="Checkpoint files, sharded *.index.json, or directories that hold one.",
+            help="Checkpoint files, sharded *.index.json, or directories that hold one; also JSON "
+            "reports of earlier runs, in the place of their checkpoints.",
             show_default=False,
         ),
     ],
@@ -111,6 +112,16 @@ def command(
             help="Write what was measured and found as a baseline for later runs.",
         ),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        _option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Processes that share many checkpoints; by default one a core, where it pays.",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         _option(
@@ -132,6 +143,7 @@ def command(
         nearest_config,
         write_baseline,
     )
+    from ssmspec.checking.pool import cores  # noqa: PLC0415
     from ssmspec.cli.check_outputs import (  # noqa: PLC0415
         append_step_summary,
         complain,
@@ -162,6 +174,7 @@ def command(
             max_regression=max_regression or (),
             exit_zero=exit_zero,
             debug=session.debug,
+            jobs=jobs or cores(),
             progress=advance,
         )
     for sentence in run.hints:

@@ -54,7 +54,7 @@ def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | No
     is_complex = layer.is_complex or reference.is_complex
     ranked = ranked_modes if is_complex else _ranked_decays
     start = ranked(reference)
-    half_width = decay_to_half_width(start.imag if is_complex else start)
+    half_width = decay_to_half_width(np.imag(start) if is_complex else np.real(start))
     if not half_width.all():
         return None
     moved: Floats = np.abs(ranked(layer) - start)

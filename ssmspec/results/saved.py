@@ -17,6 +17,7 @@ from ssmspec.errors import CheckpointError
 from ssmspec.naming import shown
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Outcome, Skipped
 from ssmspec.results.base import SCHEMA_VERSION, CheckpointSummary
+from ssmspec.results.check import Status
 from ssmspec.results.report import LayerReport, ModelMetric, Report
 
 MAX_BYTES = 256 * 2**20
@@ -28,6 +29,24 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
+class SavedCheck:
+    """One checkpoint of an earlier run.
+
+    Attributes:
+        path: of the checkpoint, as it was given.
+        report: what was measured, or None.
+        error: why it could not be judged, or None.
+        statuses: where each of the report's findings stood against a baseline; empty in an
+            analysis.
+    """
+
+    path: str
+    report: Report | None
+    error: str | None = None
+    statuses: tuple[Status | None, ...] = ()
+
+
+@dataclass(frozen=True)
 class SavedRun:
     """What one file holds of earlier measurements.
 
@@ -36,13 +55,18 @@ class SavedRun:
         version: of the program that wrote it.
         preset: id of the rule preset that its findings were judged by; None in an analysis, which
             has no other than the default.
-        reports: (path of the checkpoint as it was given, what was measured).
+        checks: what was said of each checkpoint.
     """
 
     path: Path
     version: str
     preset: str | None
-    reports: tuple[tuple[str, Report], ...]
+    checks: tuple[SavedCheck, ...]
+
+    @property
+    def reports(self) -> tuple[tuple[str, Report], ...]:
+        """(path of the checkpoint as it was given, what was measured), where anything was."""
+        return tuple((each.path, each.report) for each in self.checks if each.report is not None)
 
 
 def find_report(path: Path) -> Report | None:
@@ -62,6 +86,14 @@ def find_report(path: Path) -> Report | None:
         return None
     is_report = isinstance(content, dict) and "schema_version" in content
     return _understood(path, content) if is_report else None
+
+
+def find_run(path: Path) -> SavedRun | None:
+    """As `find_report`, of what either `analyze` or `check` wrote."""
+    head = _head(path)
+    if not head.lstrip().startswith(b"{") or _MARK not in head:
+        return None
+    return load_run(path)
 
 
 def load_report(path: Path) -> Report:
@@ -136,16 +168,23 @@ def _run(path: Path, content: Mapping[str, Any]) -> SavedRun:
     version = _text(content["tool"]["version"])
     if "checkpoints" not in content:
         report = _report(content)
-        return SavedRun(path, version, None, ((report.checkpoint.path, report),))
+        return SavedRun(path, version, None, (SavedCheck(report.checkpoint.path, report),))
     return SavedRun(
         path=path,
         version=version,
         preset=_text(content["check"]["preset"]),
-        reports=tuple(
-            (_text(entry["path"]), _report(entry["report"]))
-            for entry in content["checkpoints"]
-            if "report" in entry
-        ),
+        checks=tuple(_check(entry) for entry in content["checkpoints"]),
+    )
+
+
+def _check(entry: Mapping[str, Any]) -> SavedCheck:
+    report = entry.get("report")
+    findings = () if report is None else report["findings"]
+    return SavedCheck(
+        path=_text(entry["path"]),
+        report=None if report is None else _report(report),
+        error=_optional(_text, entry.get("error")),
+        statuses=tuple(_optional(Status, finding.get("status")) for finding in findings),
     )
 
 
