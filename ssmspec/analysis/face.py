@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ssmspec.errors import SsmspecError
+from ssmspec.errors import SsmspecError, UsageError
+from ssmspec.naming import did_you_mean, printable
 from ssmspec.results import saved
 from ssmspec.results.layer_view import LayerView
 from ssmspec.results.report import Report
@@ -19,6 +20,9 @@ from ssmspec.results.sweep import Knob
 
 if TYPE_CHECKING:
     from ssmspec.plots.files import Drawing
+
+
+_SUFFIXES = {".html": "html", ".json": "json", ".md": "markdown", ".csv": "csv", ".txt": "text"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,6 +44,44 @@ class AnalyzedReport(Report):  # noqa: PLW1641 - metrics are mappings: none can 
     def plot(self) -> ReportPlots:
         """Figures: `report.plot.poles()`, `report.plot.coverage()`, ... (`ssmspec.plots`)."""
         return ReportPlots(self)
+
+    def __str__(self) -> str:
+        """What `ssmspec analyze` prints, plain and whole."""
+        return self._written("text").rstrip("\n")
+
+    def to_markdown(self, *, verbose: bool = False) -> str:
+        """Tables for a pull request or a model card; every metric of every layer when verbose."""
+        return self._written("markdown", verbose=verbose)
+
+    def to_json(self) -> str:
+        """What `analyze --format json` writes: complete, and what `load_report` reads."""
+        return self._written("json")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report in the format of the file's suffix, over a file that is there.
+
+        Args:
+            path: ends in `.html`, `.json`, `.md`, `.csv` or `.txt`.
+
+        Raises:
+            UsageError: no format has this suffix, or the file is the checkpoint itself.
+        """
+        from ssmspec.checkpoints.atomic import atomic_output  # noqa: PLC0415 - for what is saved
+
+        target = Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in _SUFFIXES:
+            near = did_you_mean(suffix, _SUFFIXES)
+            raise UsageError(f"no report format has the suffix {printable(suffix)!r}; {near}")
+        text = self._written(_SUFFIXES[suffix])
+        inputs = (Path(self.checkpoint.path),)
+        with atomic_output(target, force=True, inputs=inputs) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _written(self, form: str, *, verbose: bool = False) -> str:
+        from ssmspec.writers import WRITERS, Page  # noqa: PLC0415 - for what is shown
+
+        return WRITERS[form].render(self, Page(verbose=verbose))
 
     def _repr_html_(self) -> str:
         """A compact table with strips, for notebooks."""
