@@ -68,7 +68,8 @@ def family_pages(_: str) -> str:
     """One section a family: its own module's account of the stored tensors."""
     return "\n".join(
         f"## `{f.id}`: {f.title}\n\n{f.summary[0].upper()}{f.summary[1:]}.\n\n"
-        f"- Poles: {f.formula}\n- Starts from: {', '.join(f.known_inits) or 'random poles'}\n"
+        f"- Poles: {f.formula}\n"
+        f"- Starts from: {', '.join(f.known_inits) or 'none that a file is compared with'}\n"
         f"- Read from: {f.source}\n\n```\n{inspect.getdoc(inspect.getmodule(f.read))}\n```\n"
         for f in FAMILIES.values()
     )

@@ -34,7 +34,7 @@ def command(
         typer.Option(
             "--format",
             "-f",
-            help="text, json, csv or markdown; html, where nothing is compared or swept.",
+            help="text, json, csv, markdown or html.",
             metavar="FORMAT",
         ),
     ] = "text",

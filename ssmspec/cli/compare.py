@@ -32,7 +32,8 @@ def command(
     reading: Reading,
     session: Session,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        str, typer.Option("--format", "-f", help="text, json, csv or markdown.", metavar="FORMAT")
+        str,
+        typer.Option("--format", "-f", help="text, json, csv, markdown or html.", metavar="FORMAT"),
     ] = "text",
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every metric of every layer, every tensor.")

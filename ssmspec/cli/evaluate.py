@@ -66,7 +66,7 @@ def command(
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        str, typer.Option("--format", "-f", help="text, json or markdown.", metavar="FORMAT")
+        str, typer.Option("--format", "-f", help="text, json, markdown or html.", metavar="FORMAT")
     ] = "text",
     output: Output = None,
 ) -> None:

@@ -97,7 +97,7 @@ def _families() -> Iterator[tuple[str, Entry]]:
         lines = [
             ("", f"{f.summary[0].upper()}{f.summary[1:]}."),
             ("poles", f.formula),
-            ("starts from", ", ".join(f.known_inits) or "random poles"),
+            ("starts from", ", ".join(f.known_inits) or "none that a file is compared with"),
             ("source", f.source),
         ]
         yield f.id, (f"{f.id}: {f.title}, a family", lines)

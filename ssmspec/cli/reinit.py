@@ -68,7 +68,7 @@ def command(
         bool, typer.Option("--dry-run", help="Print the plan and write nothing.")
     ] = False,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
-        str, typer.Option("--format", "-f", help="text, json or markdown.", metavar="FORMAT")
+        str, typer.Option("--format", "-f", help="text, json, markdown or html.", metavar="FORMAT")
     ] = "text",
     xi_min: Annotated[float | None, _knob("--xi-min", "Smallest damping of dfout.")] = None,
     xi_max: Annotated[float | None, _knob("--xi-max", "Largest damping of dfout.")] = None,

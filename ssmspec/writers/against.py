@@ -10,6 +10,7 @@ from ssmspec.results.against import Contrast, Movement, SchemeComparison
 from ssmspec.results.report import LayerReport, Report
 from ssmspec.spectrum import Symmetry
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Name
@@ -189,6 +190,6 @@ def _metric_rows(place: Row, metrics: Mapping[str, Contrast]) -> Iterator[Row]:
 AGAINST_WRITERS: Registry[Writer[SchemeComparison]] = Registry(
     "format",
     "ssmspec.against_writers",
-    doc.formats(build, ("one row for every metric of every layer", HEADER, rows)),
+    formats(build, ("one row for every metric of every layer", HEADER, rows)),
     key=lambda writer: writer.id,
 )

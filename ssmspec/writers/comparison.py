@@ -20,6 +20,7 @@ from ssmspec.results.comparison import (
     TensorDifference,
 )
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Column, Name
@@ -338,6 +339,6 @@ def _tensor_row(item: TensorDifference) -> Row:
 COMPARISON_WRITERS: Registry[Writer[Comparison]] = Registry(
     "format",
     "ssmspec.comparison_writers",
-    doc.formats(build, ("one row for every metric of every layer, and every tensor", HEADER, rows)),
+    formats(build, ("one row for every metric of every layer, and every tensor", HEADER, rows)),
     key=lambda writer: writer.id,
 )

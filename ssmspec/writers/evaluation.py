@@ -8,6 +8,7 @@ from ssmspec.outcome import NotApplicable
 from ssmspec.registry import Registry
 from ssmspec.results.evaluation import Evaluation, Scores
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts.numbers import NOT_APPLICABLE as NO_VALUE
 from ssmspec.writers.parts.numbers import count, numeric, percent, significant
@@ -95,5 +96,5 @@ def _sentences(result: Evaluation) -> Iterator[str]:
 
 
 EVALUATION_WRITERS: Registry[Writer[Evaluation]] = Registry(
-    "format", "ssmspec.evaluation_writers", doc.formats(build), key=lambda writer: writer.id
+    "format", "ssmspec.evaluation_writers", formats(build), key=lambda writer: writer.id
 )

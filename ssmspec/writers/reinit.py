@@ -8,6 +8,7 @@ from ssmspec.naming import printable
 from ssmspec.registry import Registry
 from ssmspec.results.reinit import CPolicy, LayerChange, Reinitialization, StepSizes
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Column, Name
@@ -143,5 +144,5 @@ def _about_c(result: Reinitialization) -> Iterator[str]:
 
 
 REINIT_WRITERS: Registry[Writer[Reinitialization]] = Registry(
-    "format", "ssmspec.reinit_writers", doc.formats(build), key=lambda writer: writer.id
+    "format", "ssmspec.reinit_writers", formats(build), key=lambda writer: writer.id
 )

@@ -9,6 +9,7 @@ from ssmspec.outcome import NotApplicable
 from ssmspec.registry import Registry
 from ssmspec.results.sweep import Knob, Sweep, SweepPoint
 from ssmspec.writers.base import Page, Writer
+from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Column, Name
@@ -119,6 +120,17 @@ def _columns(points: Sequence[SweepPoint], page: Page) -> list[Column]:
     return columns
 
 
+def _figure(sweep: Sweep) -> str:
+    """Metrics over the factor, as `ssmspec plot --kind sweep` draws them."""
+    if not sweep.model:
+        return ""
+    from ssmspec.plots import KINDS, PlotOptions  # noqa: PLC0415 - matplotlib, for whoever draws
+    from ssmspec.plots.files import to_svg  # noqa: PLC0415
+
+    drawing = KINDS["sweep"].draw(sweep, PlotOptions())
+    return to_svg(drawing, prefix="sweep-", label="metrics over the factor")
+
+
 HEADER = (
     "layer", "family", "channels", "modes", "knob", "factor", "metric", "value", "unit",
     "not_applicable",
@@ -148,6 +160,10 @@ def _point_rows(place: Row, points: Sequence[SweepPoint]) -> Iterator[Row]:
 SWEEP_WRITERS: Registry[Writer[Sweep]] = Registry(
     "format",
     "ssmspec.sweep_writers",
-    doc.formats(build, ("one row for every metric of every layer at every factor", HEADER, rows)),
+    formats(
+        build,
+        ("one row for every metric of every layer at every factor", HEADER, rows),
+        _figure,
+    ),
     key=lambda writer: writer.id,
 )

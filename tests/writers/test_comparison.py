@@ -10,7 +10,7 @@ from rich.cells import cell_len
 import ssmspec
 from ssmspec.outcome import Measured
 from ssmspec.results.comparison import OutcomePair
-from ssmspec.writers import WRITERS, Page
+from ssmspec.writers import FORMATS, WRITERS, Page
 from ssmspec.writers.against import AGAINST_WRITERS
 from ssmspec.writers.comparison import COMPARISON_WRITERS, explanations, grouped, tensors_sentence
 from ssmspec.writers.parts.markdown import bullets, code, prose, table
@@ -19,7 +19,7 @@ from ssmspec.writers.sweep import SWEEP_WRITERS, factor_label
 from tests.examples.comparison import mamba2, s4d
 
 HOSTILE = "=net|[red]x`y<b>*\n\x1b[31m@team\u202e.0"
-FORMATS = ("text", "json", "csv", "markdown")
+NAMES = ("text", "json", "csv", "markdown", "html")
 
 
 def hostile(name=HOSTILE, **changes):
@@ -45,7 +45,28 @@ PAGES = (Page(), Page(verbose=True), Page(width=80), Page(width=80, color=True, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_report_has_the_same_formats(subjects, kind):
     writers, _ = subjects[kind]
-    assert set(FORMATS) <= set(writers)
+    assert set(NAMES) <= set(writers)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_page_is_whole_and_its_names_are_no_markup(subjects, kind):
+    writers, report = subjects[kind]
+    text = writers["html"].render(report, Page(verbose=True))
+    assert text.count("<table") == text.count("</table>") > 1
+    assert text.count("<tr>") == text.count("</tr>")
+    for markup in ("<b>", "\x1b", "\u202e"):
+        assert markup not in text
+    assert "[red]x`y&lt;b&gt;" in text
+    assert ("<svg" in text) == (kind == "sweep")
+
+
+def test_one_table_lists_the_formats_of_every_result():
+    assert list(FORMATS) == [
+        "report", "against", "sweep", "check", "comparison", "reinit", "evaluation",
+    ]  # fmt: skip
+    for written, formats in FORMATS.items():
+        assert {"text", "json", "markdown", "html"} <= set(formats()), written
+    assert FORMATS["sweep"]() is SWEEP_WRITERS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -29,6 +29,8 @@ from ssmspec.writers.html.figures import MOST_FIGURES, Figures, draw, most_telli
 from ssmspec.writers.html.findings import PLACES_OPEN
 from ssmspec.writers.html.subject import Subject, analyzed, checked
 from ssmspec.writers.html.templates import fill, source
+from ssmspec.writers.parts.document import Document, Grid, Words
+from ssmspec.writers.parts.terminal import Name, layout
 from ssmspec.writers.parts.verdicts import counted, ground_rules, outcome, worst_first
 
 _WORDS = {
@@ -99,6 +101,34 @@ def check_page(run: CheckRun) -> str:
     drawn = any(subject.layers for subject in subjects)
     gate = _gate(run, ordered, subjects)
     return _filled("check.html", figures=drawn, gate=gate, command=check_command(run))
+
+
+def document_page(document: Document, figure: str) -> str:
+    """A result that has a document as a page.
+
+    Args:
+        document: what it says.
+        figure: inline SVG, or "".
+    """
+    parts = [
+        (type(part).__name__, part, layout(part.columns, None)[0] if isinstance(part, Grid) else ())
+        for part in document.parts
+    ]
+    svg = Markup(figure)  # noqa: S704 - our own figure
+    return _filled(
+        "document.html",
+        figures=bool(figure),
+        title=document.title,
+        parts=parts,
+        figure=svg,
+        pieces=_pieces,
+    )
+
+
+def _pieces(words: Words) -> list[tuple[bool, str]]:
+    """Words as pieces: (whether it is a name, text)."""
+    said = (words,) if isinstance(words, str) else words
+    return [(isinstance(piece, Name), piece) for piece in said]
 
 
 def _telling(file: CheckedFile) -> list[str]:

@@ -6,18 +6,17 @@ once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from rich.text import Text
 
 from ssmspec.naming import printable
 from ssmspec.outcome import Skipped
-from ssmspec.writers.base import HasDict, Page, Writer, to_json
+from ssmspec.writers.base import Page
 from ssmspec.writers.parts import markdown, terminal
 from ssmspec.writers.parts.terminal import Column, Name, hanging
-from ssmspec.writers.parts.tidy import Row, to_csv
 
 Words: TypeAlias = str | tuple[str, ...]
 """A sentence, in which nothing is markup; a `Name` in it is something out of a file, or an id."""
@@ -65,36 +64,14 @@ class Document:
     parts: tuple[Part, ...]
 
 
-Subject = TypeVar("Subject", bound=HasDict)
-Build: TypeAlias = Callable[[Subject, Page], Document]
+def to_text(document: Document, page: Page) -> str:
+    """The document for a person at a terminal; plain and whole in a pipe."""
+    return terminal.to_text(_text(document, page), page)
 
 
-def formats(
-    build: Build[Subject],
-    csv: tuple[str, tuple[str, ...], Callable[[Subject], Iterable[Row]]] | None = None,
-) -> tuple[Writer[Subject], ...]:
-    """The formats of a result that has a document.
-
-    Args:
-        build: the document, as a page of some width and verbosity wants it.
-        csv: what a row of the tidy table is, its header, and its rows; None where there is none.
-    """
-
-    def as_text(subject: Subject, page: Page) -> str:
-        return terminal.to_text(_text(build(subject, page), page), page)
-
-    def as_markdown(subject: Subject, page: Page) -> str:
-        return markdown.page(*_markdown(build(subject, replace(page, width=None))))
-
-    writers: list[Writer[Subject]] = [
-        Writer("text", "for a person: plain in a pipe, styled in a terminal", as_text),
-        Writer("json", "complete, for scripts", to_json),
-        Writer("markdown", "tables for pull requests and model cards", as_markdown),
-    ]
-    if csv is not None:
-        about, header, rows = csv
-        writers.insert(2, Writer("csv", about, lambda subject, _: to_csv(header, rows(subject))))
-    return tuple(writers)
+def to_markdown(document: Document) -> str:
+    """The document as Markdown; it should be one that was built for no width."""
+    return markdown.page(*_markdown(document))
 
 
 def _text(document: Document, page: Page) -> Iterator[Text]:
