@@ -288,7 +288,7 @@ def test_hostile_files_are_refused_at_once(tmp_path, which):
     start = time.process_time()
     with pytest.raises(CheckpointError) as caught:
         MsgpackCheckpoint(path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
     assert tracemalloc.get_traced_memory()[1] < 2**20 + 12 * len(HOSTILE[which])
     tracemalloc.stop()
     assert len(str(caught.value)) < 400

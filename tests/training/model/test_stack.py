@@ -242,8 +242,7 @@ def test_it_learns_to_remember(scheme):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[0] > 0.4
-    assert losses[-1] < 0.05
+    assert losses[-1] < 0.1 * losses[0]  # less than a hundredth in fact
 
 
 @pytest.mark.parametrize("scheme", ["dfout", "s4d-lin"])
