@@ -18,6 +18,7 @@ from ssmspec.reading import Discretization, DtTransform, Reading
 from ssmspec.reinitialization import changes as planning
 from ssmspec.results.reinit import CPolicy, StepSizes
 from ssmspec.schemes import SCHEMES
+from tests.examples.comparison import s4d
 from tests.examples.families import s4d_v4
 from tests.examples.reinit import (
     flat,
@@ -266,3 +267,20 @@ def test_the_result_is_json(cifar):
     assert again["layers"][0]["metrics"]["aliased_fraction"]["after"]["value"] == 0.0
     assert again["layers"][0]["kernel"]["correlation"] < 0.2
     open_checkpoint(cifar[1]).close()
+
+
+@pytest.mark.parametrize("key", ["lr_schedulers", "optimizer"])
+def test_an_optimizer_that_holds_the_parameters_themselves_gets_them_too(tmp_path, key):
+    parameters = {
+        name: torch.nn.Parameter(torch.tensor(values, dtype=torch.float32))
+        for name, values in s4d("layers.0.kernel").items()
+    }
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.1)
+    source, output = tmp_path / "in.ckpt", tmp_path / "out.ckpt"
+    torch.save({"state_dict": parameters, key: [{"scheduler": {"optimizer": optimizer}}]}, source)
+    ssmspec.reinit(source, "dfout", output, seq_len=64)
+    loaded = torch.load(output, weights_only=False)
+    held = loaded[key][0]["scheduler"]["optimizer"].param_groups[0]["params"]
+    for (name, values), other in zip(loaded["state_dict"].items(), held, strict=True):
+        assert values is other
+        assert torch.equal(values, parameters[name]) == (not name.endswith(("real", "imag")))

@@ -1,3 +1,4 @@
+import collections
 import shutil
 import sys
 import time
@@ -331,3 +332,9 @@ def test_five_thousand_tensors_take_a_second_at_most(tmp_path):
 
 
 # Files that torch would not write.
+
+
+@pytest.mark.parametrize("kind", [dict, list, set, tuple])
+def test_a_plain_type_is_no_unknown_class(tmp_path, kind):
+    held = {"w": torch.ones(2), "callbacks": collections.defaultdict(kind)}
+    assert saved(tmp_path, held).notes == ()
