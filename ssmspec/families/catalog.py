@@ -120,6 +120,16 @@ class Catalog:
         held = [path for path in holders if all(leaf in self._leaves[path] for leaf in leaves)]
         return [Module(self, path) for path in sorted(held, key=natural_key)]
 
+    def at_end_of(self, suffixes: tuple[str, ...], leaf: str) -> list[Module]:
+        """The modules that hold this tensor and whose path ends in one of these components."""
+        dotted = tuple(f".{suffix}" for suffix in suffixes)
+        held = [
+            path
+            for path in self._holders.get(leaf, ())
+            if path.endswith(dotted) or path in suffixes
+        ]
+        return [Module(self, path) for path in sorted(held, key=natural_key)]
+
     def having_any(self, leaves: Iterable[str]) -> list[Module]:
         """The modules that hold one of these tensors directly, in natural order of their paths."""
         held = {path for leaf in leaves for path in self._holders.get(leaf, ())}

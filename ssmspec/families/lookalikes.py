@@ -63,7 +63,8 @@ def find(catalog: Catalog) -> Iterator[Skipped]:
     Modules that a family measures may be among them; the caller drops those by name.
     """
     yield from shapes.find(catalog)
-    for module in catalog.having_any(RANKS):
+    inner = catalog.at_end_of(COMPONENTS, INNER)
+    for module in (*catalog.having_any(leaf for leaf in RANKS if leaf != INNER), *inner):
         ranks = sorted({rank for leaf in module.leaves for rank in RANKS.get(leaf, ())})
         record = next((LOOKALIKES[rank] for rank in ranks if LOOKALIKES[rank].fits(module)), None)
         if record is not None:
@@ -234,6 +235,10 @@ LOOKALIKES: tuple[Lookalike, ...] = (
         for step in ("log_dt", "inv_dt", "log_step", "log_delta")
     ),
 )
+
+COMPONENTS = tuple(sorted({item.component for item in LOOKALIKES if item.component is not None}))
+INNER = "bias"
+"""The tensor by which a signature in a submodule is known; too common to ask every holder of it."""
 
 RANKS: dict[str, tuple[int, ...]] = {
     leaf: tuple(rank for rank, item in enumerate(LOOKALIKES) if item.leaves[0] == leaf)

@@ -84,7 +84,9 @@ def _with_time_decay(module: Module) -> LayerSite:
 
 
 def _find_fla(catalog: Catalog) -> Iterator[LayerSite]:
-    for module in catalog.having("bias", "weight"):
+    for module in catalog.at_end_of(tuple(path for path, _ in IN_FLA), "bias"):
+        if "weight" not in module.leaves:
+            continue
         for path, variant in IN_FLA:
             if f".{module.path}".endswith(f".{path}"):
                 layer = catalog.module(module.path.removesuffix(path).removesuffix("."))

@@ -56,7 +56,7 @@ def find(catalog: Catalog) -> Iterator[Skipped]:
         held = [leaf for leaf in module.leaves if leaf in DECAYS and _size(module, leaf) > 1]
         if held:
             yield Skipped(module.name, f"{printable(held[0])}: {DECAY}")
-    for module in catalog.having_any(("A", "weight")):
+    for module in (*catalog.having("A"), *catalog.at_end_of(("A",), "weight")):
         found = module if "A" in module.leaves else _around(module)
         if found is not None and _is_dense(found):
             yield Skipped(found.name, f"A, B, C: {DENSE}")
