@@ -231,12 +231,12 @@ def siso_response(residues: Complexes, log_poles: Complexes, gain: float, length
     """
     few = int(np.ceil(np.sqrt(length)))
     many = -(-length // few)
-    fine = powers(log_poles, few)
-    coarse = powers(log_poles, many, few).swapaxes(-1, -2)
+    fine = powers(log_poles, few)  # (H, M, few)
+    coarse = powers(log_poles, many, few).swapaxes(-1, -2)  # (H, many, M)
     with np.errstate(over="ignore", invalid="ignore"):
-        weighted = gain * residues[..., None, :] * coarse
+        weighted = gain * residues[..., None, :] * coarse  # (S, H, many, M)
         left = np.concatenate([weighted.real, -weighted.imag], axis=-1)
-        right = np.concatenate([fine.real, fine.imag], axis=-2)
+        right = np.concatenate([fine.real, fine.imag], axis=-2)  # (H, 2 M, few)
         response: Floats = (left @ right).reshape(*residues.shape[:2], many * few)
     return response[..., :length]
 
@@ -281,7 +281,7 @@ def frequency_response(kernel: Kernel, omega: Floats) -> Complexes:
         complex128 (S, H, n) of a SISO layer, (O, I, n) of a MIMO layer.
     """
     poles = kernel.spectrum.log_poles[..., None]
-    ahead, behind = resonance(poles, omega), resonance(poles, -omega)
+    ahead, behind = resonance(poles, omega), resonance(poles, -omega)  # (H, M, n)
     if isinstance(kernel, MimoKernel):
         ahead, behind = _mimo_sum(kernel, ahead[0]), _mimo_sum(kernel, behind[0])
     else:
@@ -294,7 +294,7 @@ def frequency_response(kernel: Kernel, omega: Floats) -> Complexes:
 def _mimo_sum(kernel: MimoKernel, factors: Complexes) -> Complexes:
     """C diag(z) B_bar of every column z of `factors` (M, n), as (O, I, n)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        products = (factors.T[:, None, :] * kernel.output_matrix) @ kernel.input_matrix
+        products = (factors.T[:, None, :] * kernel.output_matrix) @ kernel.input_matrix  # (n, O, I)
     return np.moveaxis(products, 0, -1)
 
 
@@ -312,7 +312,7 @@ def one_minus_products(first: Complexes, second: Complexes) -> Complexes:
     Returns:
         complex128 (..., M, N).
     """
-    a, b = first[..., :, None], second[..., None, :]
+    a, b = first[..., :, None], second[..., None, :]  # (..., M, 1), (..., 1, N)
     less_a, less_b = np.expm1(a.real), np.expm1(b.real)
     sine_a, cosine_a = np.sin(a.imag / 2.0), np.cos(a.imag / 2.0)
     sine_b, cosine_b = np.sin(b.imag / 2.0), np.cos(b.imag / 2.0)

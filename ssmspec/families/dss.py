@@ -158,7 +158,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """
     dt_im = dt_for(source.name, spectrum, (spectrum.channels, 1), "one step size per channel")
     dt_re = _damping_steps(source, spectrum.decay) if _is_separate(source) else dt_im
-    A = _by_channel(spectrum, dt_re, dt_im)
+    A = _by_channel(spectrum, dt_re, dt_im)  # (H, N)
     length = source.reading.seq_len
     scale: Complexes
     if NO_SCALE in source.reading.assume:
@@ -173,7 +173,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
         )
     else:
         scale = softmax_scale(spectrum.log_poles, A, length)
-    weights = read_complex(source, "W")
+    weights = read_complex(source, "W")  # (H, N) or (S, H, N)
     if weights.shape[-2:] != spectrum.shape:
         raise LayoutError(f"{printable(source.site.tensors['W'])} is complex already, not in pairs")
     with np.errstate(over="ignore", invalid="ignore"):

@@ -37,7 +37,7 @@ def ranked_modes(layer: LayerSpectrum) -> Complexes:
 def entanglement(layer: LayerSpectrum, _: Context) -> float | NotApplicable:
     """Median over ranks of the R^2 between log decay and log frequency, in [0, 1]."""
     modes = ranked_modes(layer)
-    usable = ((modes.real > 0.0) & (modes.imag > 0.0)).all(axis=0)
+    usable = ((modes.real > 0.0) & (modes.imag > 0.0)).all(axis=0)  # (M,)
     if not usable.any():
         return NotApplicable(
             "every rank has a zero frequency or a decay that is not positive in some channel"
@@ -46,7 +46,7 @@ def entanglement(layer: LayerSpectrum, _: Context) -> float | NotApplicable:
     del modes
     omega -= omega.mean(axis=0)
     decay -= decay.mean(axis=0)
-    covariance = (omega * decay).mean(axis=0)
+    covariance = (omega * decay).mean(axis=0)  # (usable ranks,)
     spread_omega = np.sqrt(np.square(omega, out=omega).mean(axis=0))
     spread_decay = np.sqrt(np.square(decay, out=decay).mean(axis=0))
     varies = (spread_omega >= CONSTANT) & (spread_decay >= CONSTANT)

@@ -86,15 +86,15 @@ def frobenius_bounds(kernel: MimoKernel, steps: int, at: Floats) -> tuple[Floats
     C, B, log_poles = kernel.output_matrix, kernel.input_matrix, kernel.spectrum.log_poles[0]
     mixed = (C.conj().T @ C) * (B.conj() @ B.T) / one_minus_products(log_poles.conj(), log_poles)
     plain = (C.T @ C) * (B @ B.T) / one_minus_products(log_poles, log_poles)
-    residues = kernel.gain**2 / 2.0 * (mixed.sum(axis=0) + plain.sum(axis=0))
+    residues = kernel.gain**2 / 2.0 * (mixed.sum(axis=0) + plain.sum(axis=0))  # (M,)
     start = float(residues.real.sum())
     rounding = 1e-12 * float(np.abs(residues).sum())
     wrapped = residues / -np.expm1(2 * steps * log_poles)
     repeated = siso_response(wrapped[None, None], log_poles[None], 1.0, 2 * steps)[0, 0]
-    grid = 2.0 * np.fft.rfft(repeated).real - start
+    grid = 2.0 * np.fft.rfft(repeated).real - start  # (n + 1,)
     poles = log_poles[:, None]
     ahead, behind = residues @ resonance(poles, at), residues @ resonance(poles, -at)
-    there = (ahead + behind.conj()).real - start
+    there = (ahead + behind.conj()).real - start  # (m,)
     return np.sqrt(np.maximum(grid, 0.0) + rounding), np.sqrt(np.maximum(there, 0.0) + rounding)
 
 
@@ -182,7 +182,7 @@ class _System:
         modes, at = len(self.log_poles), self.factors(np.array([omega]))
         C = self.outputs[:, :modes] + 1j * self.outputs[:, modes:]
         B = self.inputs[:modes] + 1j * self.inputs[modes:]
-        G = (C * at.p[:, 0]) @ B + (C.conj() * at.q[:, 0]) @ B.conj()
+        G = (C * at.p[:, 0]) @ B + (C.conj() * at.q[:, 0]) @ B.conj()  # (O, I)
         squares = G @ G.conj().T if len(G) <= len(G.T) else G.conj().T @ G
         return float(np.sqrt(max(np.linalg.eigvalsh(squares)[-1], 0.0)))
 
@@ -193,20 +193,20 @@ class _System:
         at, columns = self.factors(omega), self.inputs.shape[1]
         steps = min(steps, columns)
         start = rng.normal(size=(2, columns, omega.size))
-        v = _unit((start[0] + 1j * start[1]).astype(self.dtype))[0]
+        v = _unit((start[0] + 1j * start[1]).astype(self.dtype))[0]  # (I, n)
         basis = np.zeros((steps, *v.shape), dtype=self.dtype)
         bidiagonal = np.zeros((omega.size, steps, steps))
         u = np.zeros((len(self.outputs), omega.size), dtype=self.dtype)
         beta = np.zeros(omega.size, dtype=self.inputs.dtype)
         for k in range(steps):
             basis[k] = v
-            u, alpha = _unit(self.times(at, v) - beta * u)
+            u, alpha = _unit(self.times(at, v) - beta * u)  # (O, n), (n,)
             bidiagonal[:, k, k] = alpha
             v, beta = _unit(self.adjoint_times(at, u) - alpha * v)
             if k + 1 < steps:
                 bidiagonal[:, k, k + 1] = beta
-        _, vectors = np.linalg.eigh(bidiagonal.swapaxes(1, 2) @ bidiagonal)
-        mixed = vectors[:, :, -1].T.astype(self.inputs.dtype)[:, None]
+        _, vectors = np.linalg.eigh(bidiagonal.swapaxes(1, 2) @ bidiagonal)  # (n, steps, steps)
+        mixed = vectors[:, :, -1].T.astype(self.inputs.dtype)[:, None]  # (steps, 1, n)
         best, _ = _unit(np.sum(basis * mixed, axis=0))
         return np.linalg.norm(self.times(at, best), axis=0), best
 

@@ -73,15 +73,15 @@ def hankel_singular_values(kernel: Kernel) -> Floats:
 
 def _siso(kernel: LayerKernel, block: slice) -> Floats:
     """Singular values of the operators of S kernels, one below the other."""
-    basis = kautz_basis(kernel.spectrum.log_poles[block])
+    basis = kautz_basis(kernel.spectrum.log_poles[block])  # (H, M, 2 M)
     weighted = kernel.gain * kernel.residues[:, block, :, None] * basis
-    operators = (basis.swapaxes(-1, -2) @ weighted).real
+    operators = (basis.swapaxes(-1, -2) @ weighted).real  # (S, H, 2 M, 2 M)
     if not np.isfinite(operators).all():
         return np.full((operators.shape[1], operators.shape[2]), np.nan)
     if len(operators) == 1:
         values = np.abs(np.linalg.eigvalsh(operators[0]))
     else:
-        stacked = np.moveaxis(operators, 0, 1)
+        stacked = np.moveaxis(operators, 0, 1)  # (H, S, 2 M, 2 M)
         columns = stacked.shape[-1]
         values = np.linalg.svd(stacked.reshape(len(stacked), -1, columns), compute_uv=False)
     return -np.sort(-values, axis=-1)
@@ -97,8 +97,8 @@ def kautz_basis(log_poles: Complexes) -> Complexes:
         (H, M, 2 M), L[n, j] = phi_j(l_n): exp(k l_n) = sum_j L[n, j] phi_j[k] for k = 0, 1, ...
     """
     poles = np.exp(log_poles)
-    column = log_poles[:, None, :]
-    denominator = one_minus_products(log_poles, log_poles)
+    column = log_poles[:, None, :]  # (H, 1, M)
+    denominator = one_minus_products(log_poles, log_poles)  # (H, M, M)
     denominator *= one_minus_products(log_poles, log_poles.conj())
     pole, basis_pole = poles[:, :, None], poles[:, None, :]
     all_pass = (pole - basis_pole) * (pole - basis_pole.conj())
@@ -118,7 +118,7 @@ def _by_gramians(kernel: MimoKernel) -> Floats:
     """Square roots of the eigenvalues of the product of the two Gramians, in real coordinates."""
     log_poles = kernel.spectrum.log_poles[0]
     C, B = kernel.output_matrix, kernel.input_matrix
-    plain = one_minus_products(log_poles, log_poles)
+    plain = one_minus_products(log_poles, log_poles)  # (M, M)
     mixed = one_minus_products(log_poles, log_poles.conj())
     reached, reached_plain = (B @ B.conj().T) / mixed, (B @ B.T) / plain
     seen, seen_plain = (C.conj().T @ C) / mixed.conj(), (C.T @ C) / plain
@@ -132,7 +132,7 @@ def _by_gramians(kernel: MimoKernel) -> Floats:
         [(seen - seen_plain).imag, (seen - seen_plain).real],
     ]) * kernel.gain**2 / 2.0  # fmt: skip
     # Units of the state that make both diagonals equal, so that neither Gramian drowns the other.
-    reach, sight = np.diag(P), np.diag(Q)
+    reach, sight = np.diag(P), np.diag(Q)  # (2 M,)
     usable = (reach > 0.0) & (sight > 0.0)
     unit = np.where(usable, np.where(usable, reach, 1.0) / np.where(usable, sight, 1.0), 1.0)
     unit = unit**0.25

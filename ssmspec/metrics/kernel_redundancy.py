@@ -68,7 +68,7 @@ def _redundant_modes(layer: LayerSpectrum) -> Bools:
         some = slice(first, first + group)
         for start in range(0, modes, rows):
             part = slice(start, start + rows)
-            distance = real[some, part, None] - real[some, None, :]
+            distance = real[some, part, None] - real[some, None, :]  # (group, rows, M)
             distance *= distance
             apart = imag[some, part, None] - imag[some, None, :]
             distance += apart * apart

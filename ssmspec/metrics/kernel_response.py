@@ -102,7 +102,7 @@ class _Part:
 
     def peaks(self) -> Floats:
         """(h,) peak power."""
-        omega, power = self._samples()
+        omega, power = self._samples()  # (h, n)
         below = np.concatenate([omega[:, :1], omega[:, :-1]], axis=1)
         above = np.concatenate([omega[:, 1:], omega[:, -1:]], axis=1)
         step = np.pi / GRID  # power is even about 0 and pi: a search goes on beyond either
@@ -113,7 +113,7 @@ class _Part:
         is_top = np.concatenate([edge, rising >= 0.0], axis=1)
         is_top &= np.concatenate([rising <= 0.0, edge], axis=1)
         is_top &= power >= CONTENDER * power.max(axis=1, keepdims=True)
-        channel, place = np.nonzero(is_top)
+        channel, place = np.nonzero(is_top)  # (m,)
         refined = highest_between(
             lambda which, trial: self.local(channel[which], trial),
             below[channel, place],
@@ -133,8 +133,8 @@ class _Part:
         period = 2 * GRID
         channels, modes = self.log_poles.shape
         wrapped = self.residues / -np.expm1(period * self.log_poles)
-        response = siso_response(wrapped, self.log_poles, self.gain, period)
-        on_grid = np.sum(np.abs(np.fft.rfft(response)) ** 2, axis=0)
+        response = siso_response(wrapped, self.log_poles, self.gain, period)  # (S, h, period)
+        on_grid = np.sum(np.abs(np.fft.rfft(response)) ** 2, axis=0)  # (h, GRID + 1)
         folded = np.abs(np.remainder(self.log_poles.imag + np.pi, 2.0 * np.pi) - np.pi)
         every = np.repeat(np.arange(channels), modes)
         at_poles = self.power(every, folded.reshape(-1)).reshape(channels, modes)
@@ -156,7 +156,7 @@ class _Part:
         Both hold for the conjugate pole, whose p here is the conjugate of `behind`.
         """
         ahead, behind = self._resonances(channel, omega)
-        G = self._response(channel, ahead, behind)
+        G = self._response(channel, ahead, behind)  # (S, n)
         ahead_2, behind_2 = ahead * ahead, behind * behind
         first = self._response(channel, 1j * (ahead - ahead_2), -1j * (behind - behind_2))
         second = self._response(

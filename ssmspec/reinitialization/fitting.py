@@ -97,7 +97,7 @@ def fit(given: Kernel, start: Kernel, length: int) -> Kernel:
     for some in _blocks(columns.log_poles):
         ours = columns.channels(some)
         products = _products(ours, wanted.channels(some), length) @ parts[some]
-        gram = _products(ours, ours, length)
+        gram = _products(ours, ours, length)  # (H, 2 M, 2 M)
         solved[some] = _solve(gram, products, real=start.spectrum.symmetry is Symmetry.REAL)
     return _with_parts(start, _paired(solved, columns.log_poles))
 
@@ -141,7 +141,7 @@ def search_decay(given: Kernel, start: Kernel, decays: Floats, length: int) -> F
         own, across = _Sums(ours, ours, length), _Sums(ours, theirs, length)
         explained = np.empty((decays.size, parts[some].shape[0]))
         for trial, decay in enumerate(decays):
-            products = across.products(decay) @ parts[some]
+            products = across.products(decay) @ parts[some]  # (H, 2 M, S)
             solved = _solve(own.products(2.0 * decay), products, real=False)
             explained[trial] = np.einsum("hns,hns->h", solved, products)
         chosen[some] = decays[explained.argmax(axis=0)]
@@ -182,7 +182,7 @@ def _inner(one: Kernel, other: Kernel, length: int | None) -> Floats:
     found = np.empty(left.log_poles.shape[0])
     for some in _blocks(left.log_poles):
         p, q = _pair_sums(left.channels(some), right.channels(some), length)
-        products = c[some].conj() * (p @ d[some]) + c[some] * (q @ d[some])
+        products = c[some].conj() * (p @ d[some]) + c[some] * (q @ d[some])  # (H, M, S)
         found[some] = left.gain * right.gain / 2.0 * products.real.sum(axis=(1, 2))
     return found
 
@@ -191,7 +191,7 @@ def _solve(gram: Floats, products: Floats, *, real: bool) -> Floats:
     """(H, 2M, S): what minimizes the sum of squares; the sine parts are 0 where poles are real."""
     modes = gram.shape[1] // 2
     count = modes if real else 2 * modes
-    diagonal = np.einsum("hnn->hn", gram)
+    diagonal = np.einsum("hnn->hn", gram)  # (H, 2 M)
     norms = np.tile(diagonal[:, :modes] + diagonal[:, modes:], 2)
     diagonal += np.where(norms > 0.0, RIDGE**2 * norms, 1.0)  # a mode without input stays out
     solved = np.zeros(products.shape)
@@ -254,9 +254,9 @@ def _expm1_of_sums(left: Complexes, right: Complexes, times: int) -> tuple[Compl
     and expm1(a), sin and cos of sums follow from those of the terms: one exponential per mode and
     none per pair, which is several times faster.
     """
-    a, b = times * left[:, :, None], times * right[:, None, :]
+    a, b = times * left[:, :, None], times * right[:, None, :]  # (H, M, 1), (H, 1, M')
     shrink_a, shrink_b = np.expm1(a.real), np.expm1(b.real)
-    shrink = shrink_a + shrink_b + shrink_a * shrink_b
+    shrink = shrink_a + shrink_b + shrink_a * shrink_b  # (H, M, M')
     sin_a, cos_a = np.sin(a.imag / 2.0), np.cos(a.imag / 2.0)
     sin_b, cos_b = np.sin(b.imag / 2.0), np.cos(b.imag / 2.0)
     found = []

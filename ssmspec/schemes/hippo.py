@@ -62,7 +62,7 @@ def legs_frequencies(modes: int) -> Floats:
     phase = np.pi * (np.arange(modes)[::-1] + 0.5)
     w = np.zeros(modes)
     for _ in range(_NEWTON_STEPS):
-        ratio = w[:, None] / a
+        ratio = w[:, None] / a  # (M, 2 M)
         slope = (1.0 / (a * (1.0 + ratio**2))).sum(axis=1)
         step = (phase - np.arctan(ratio).sum(axis=1)) / slope
         w += step

@@ -200,7 +200,7 @@ def _solve(matrix: DiagonalLowRank) -> tuple[Complexes, Complexes]:
     else:
         poles, halves = _eig(_real_form(matrix))
         modes = matrix.states // 2
-        real, imag = halves[:, :modes], 1j * halves[:, modes:]
+        real, imag = halves[:, :modes], 1j * halves[:, modes:]  # (H, N, 2 N)
         vectors = np.concatenate([real + imag, real - imag], axis=1) / np.sqrt(2.0)
         order = _paired_order(poles)
     return (
@@ -287,12 +287,12 @@ def response(
     found = np.empty((len(outputs), *points.shape), dtype=np.complex128)
     with np.errstate(all="ignore"):
         for index in range(points.shape[1]):
-            inverse = 1.0 / (points[:, index, None] - whole.diagonal)
+            inverse = 1.0 / (points[:, index, None] - whole.diagonal)  # (H, M)
             across = np.einsum("khm,hm,hmr->khr", outputs, inverse, whole.left)
             into = np.einsum("hmr,hm,hm->hr", whole.right, inverse, inputs)
             core = np.einsum("hmr,hm,hms->hrs", whole.right, inverse, whole.left)
-            core += np.eye(core.shape[-1])
+            core += np.eye(core.shape[-1])  # (H, R, R)
             direct = np.einsum("khm,hm,hm->kh", outputs, inverse, inputs)
-            solved = _inverse(core) @ into[..., None]
+            solved = _inverse(core) @ into[..., None]  # (H, R, 1)
             found[..., index] = direct - np.einsum("khr,hr->kh", across, solved[..., 0])
     return found

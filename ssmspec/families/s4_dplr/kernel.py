@@ -86,7 +86,7 @@ def write_kernel(source: LayerSource, stored: Stored, kernel: Kernel) -> Mapping
         raise SchemeError(f"{printable(source.name)} holds SISO channels, not one MIMO system")
     inputs = _driven(source, stored, kernel.spectrum)
     stored, _, modes_in = _to_modes(stored, kernel.spectrum, inputs[None], inputs)
-    driven = modes_in * _bilinear_gain(kernel.spectrum)
+    driven = modes_in * _bilinear_gain(kernel.spectrum)  # (H, M)
     silent = np.broadcast_to(driven == 0.0, kernel.residues.shape)
     if (silent & (kernel.residues != 0.0)).any():
         raise SchemeError(
@@ -267,7 +267,7 @@ def _to_modes(
         return stored, outputs, inputs
     matrix, rows = stored.solved, len(stored.solved.diagonal)
     by_row_out = outputs.reshape(len(outputs), -1, rows, matrix.states)
-    by_row_in = inputs.reshape(-1, rows, matrix.states)
+    by_row_in = inputs.reshape(-1, rows, matrix.states)  # (H / S, S, M)
     modes_out, modes_in = np.empty_like(by_row_out), np.empty_like(by_row_in)
     poles = np.empty((rows, matrix.states), dtype=np.complex128)
     for some, system in eigensystems(matrix):
@@ -284,7 +284,7 @@ def _from_modes(stored: Stored, modes_out: Complexes) -> Complexes:
     if not stored.is_low_rank:
         return modes_out
     matrix, rows = stored.solved, len(stored.solved.diagonal)
-    by_row = modes_out.reshape(len(modes_out), -1, rows, matrix.states)
+    by_row = modes_out.reshape(len(modes_out), -1, rows, matrix.states)  # (K, H / S, S, M)
     outputs = np.empty_like(by_row)
     for some, system in eigensystems(matrix):
         outputs[:, :, some] = (by_row[:, :, some, None] @ system.left)[..., 0, :]
@@ -306,7 +306,7 @@ def _require_agreement(
     """
     z = np.exp(-1j * OMEGA)
     points = np.asarray(2.0 * (1.0 - z) / (1.0 + z), dtype=np.complex128)
-    wanted = response(stored.per_channel, outputs, inputs, points) * (2.0 / (1.0 + z))
+    wanted = response(stored.per_channel, outputs, inputs, points) * (2.0 / (1.0 + z))  # (K, H, n)
     found = np.stack(
         [(periodic * resonance(spectrum.log_poles, omega)).sum(axis=-1) for omega in OMEGA], axis=-1
     )

@@ -125,7 +125,7 @@ def channel_energies(kernel: Kernel, length: int) -> ChannelEnergies:
     rows: list[Floats] = []
     horizons: list[Array] = []
     for energy in _energies(_restricted(kernel, chosen), length):
-        cumulative = np.cumsum(energy, axis=1)
+        cumulative = np.cumsum(energy, axis=1)  # (h, length)
         horizons.append(
             np.argmax(cumulative >= 0.9 * cumulative[:, -1:], axis=1).astype(np.float64)
         )

@@ -229,12 +229,12 @@ def _mimo(kernel: MimoKernel) -> Gains | str:
         return f"the response of {kernel.spectrum.modes:,} modes is too large to draw"
     omega = np.linspace(0.0, np.pi, steps + 1)
     poles = kernel.spectrum.log_poles[0][:, None]
-    p = np.concatenate([resonance(poles, omega), resonance(poles, -omega).conj()])
+    p = np.concatenate([resonance(poles, omega), resonance(poles, -omega).conj()])  # (2 M, n)
     gains = np.empty((C.shape[0], omega.size))
     step = max(1, _BLOCK // max(C.size, C.shape[0] * B.shape[1]))
     for start in range(0, omega.size, step):
         part = slice(start, start + step)
-        rows = (p[:, part].T[:, None, :] * C) @ B
+        rows = (p[:, part].T[:, None, :] * C) @ B  # (step, O, I)
         gains[:, part] = np.linalg.norm(rows, axis=2).T
     return Gains(omega, gains, None, "output")
 

@@ -38,7 +38,7 @@ def covered_intervals(spectrum: LayerSpectrum, sequence_length: int | None) -> F
     reach = np.maximum(spectrum.half_width[stable], narrowest)
     lower = np.maximum(spectrum.omega[stable] - reach, 0.0)
     upper = np.minimum(spectrum.omega[stable] + reach, np.pi)
-    order = np.argsort(lower)
+    order = np.argsort(lower)  # (stable modes,)
     lower, upper = lower[order], np.maximum.accumulate(upper[order])
     begins = np.ones(lower.size, dtype=bool)
     begins[1:] = lower[1:] > upper[:-1]

@@ -211,8 +211,8 @@ class _Vandermonde(torch.autograd.Function):
         # Re(a b) is the dot product of conj(a) and b as pairs, and conj(exp(l)) has -omega.
         factors = _Factors.of(decay, omega, split, residues.dtype)
         weighted = factors.rows(2.0 * torch.view_as_complex(residues.contiguous()))
-        left = _real(weighted.conj_physical_())
-        kernel = product(left, _real(factors.columns).transpose(1, 2))
+        left = _real(weighted.conj_physical_())  # (H, S Q, 2 M)
+        kernel = product(left, _real(factors.columns).transpose(1, 2))  # (H, S Q, R)
         return kernel.view(decay.shape[0], -1, split.lags)[..., :length].transpose(0, 1)
 
     @staticmethod
@@ -254,9 +254,9 @@ def _moments(
         return to_residues, None
     c = torch.view_as_complex(residues.contiguous())
     turned = _complex(product(cut.transpose(1, 2), _real(factors.rows(c))))
-    turned *= factors.columns
+    turned *= factors.columns  # (H, R, M)
     lag = torch.arange(split.columns, dtype=cut.dtype, device=cut.device)
-    by_column = _complex(product(lag, _real(turned)))
+    by_column = _complex(product(lag, _real(turned)))  # (H, M)
     return to_residues, by_column + (c * by_row.movedim(1, 0)).sum(0)
 
 
@@ -282,7 +282,7 @@ def convolve(u: Tensor, kernels: Tensor, feedthrough: Tensor) -> Tensor:
     taps = kernels.shape[-1]
     with full_precision(u.device):
         size = fast_length(u.shape[-1] + taps)
-        circle = torch.nn.functional.pad(kernels[0], (0, size - taps))
+        circle = torch.nn.functional.pad(kernels[0], (0, size - taps))  # (H, size)
         if kernels.shape[0] == 2:
             circle = circle + torch.nn.functional.pad(kernels[1].flip(-1), (size - taps, 0))
         circle = circle + torch.nn.functional.pad(feedthrough.unsqueeze(1), (0, size - 1))

@@ -144,10 +144,10 @@ class S4DLayer(DiagonalLayer):
 
     def modes(self, rate: float = 1.0) -> Modes:
         """Dt times `rate`."""
-        dt = rate * torch.exp(self.log_dt.double()).unsqueeze(1)
+        dt = rate * torch.exp(self.log_dt.double()).unsqueeze(1)  # (H, 1)
         damping, frequency = torch.exp(self.log_A_real.double()), self.A_imag.double()
         decay, omega = dt * damping, dt * frequency
-        held = _exp_minus_one(decay, omega) / torch.complex(-damping, frequency)
+        held = _exp_minus_one(decay, omega) / torch.complex(-damping, frequency)  # (H, M)
         return Modes(decay, omega, self.outputs() * held)
 
 

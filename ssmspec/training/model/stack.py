@@ -129,9 +129,9 @@ class SequenceModel(nn.Module):
         """
         padding = None
         if lengths is not None:
-            padding = torch.arange(x.shape[1], device=x.device) >= lengths.unsqueeze(1)
+            padding = torch.arange(x.shape[1], device=x.device) >= lengths.unsqueeze(1)  # (B, L)
             x = x.masked_fill(padding if x.ndim == 2 else padding.unsqueeze(-1), 0)
-        x = self.encoder(x)
+        x = self.encoder(x)  # (B, L, H)
         for block in self.blocks:
             x = block(x, padding, rate, kernel_taps)
         if self.norm is not None:
@@ -227,15 +227,15 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
         """(B, L, H) to (B, L, H), with 0 at padded samples, (B, L), while training."""
-        flat = x.flatten(0, 1)
+        flat = x.flatten(0, 1)  # (B L, H)
         if padding is None or not self.training:
             return super().forward(flat).view_as(x)
         # Sums over what is there, rather than a selection of it: how much that is, only the device
         # knows, and nobody waits for it.
-        kept = ~padding.reshape(-1, 1)
+        kept = ~padding.reshape(-1, 1)  # (B L, 1)
         values = flat.float()
         count = kept.sum().to(values.dtype)
-        mean = values.masked_fill(~kept, 0.0).sum(0) / count
+        mean = values.masked_fill(~kept, 0.0).sum(0) / count  # (H,)
         centered = (values - mean).masked_fill(~kept, 0.0)
         variance = centered.square().sum(0) / count
         self._follow(mean.detach(), variance.detach() * count / (count - 1.0).clamp(min=1.0))

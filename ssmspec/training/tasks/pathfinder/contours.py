@@ -135,8 +135,8 @@ def chains(
         if step:
             turns = np.pi * (_strata(rng, len(paddles)) - 0.5)
             headings = heading[:, None] + turns / puzzle.continuity
-            pivot = paddles[:, step - 1, 2:] + margin * _directions(heading)
-            begins = pivot[:, None] + margin * _directions(headings)
+            pivot = paddles[:, step - 1, 2:] + margin * _directions(heading)  # (n, 2)
+            begins = pivot[:, None] + margin * _directions(headings)  # (n, K, 2)
         else:
             turns, headings, begins = np.zeros((len(paddles), 1)), heading[:, None], begin[:, None]
         segments = np.concatenate(
@@ -147,7 +147,7 @@ def chains(
         rows = np.arange(len(paddles))
         paddles[:, step], heading = segments[rows, chosen], headings[rows, chosen]
         if step > 1:
-            apart = distances(paddles[:, step, None], paddles[:, : step - 1])
+            apart = distances(paddles[:, step, None], paddles[:, : step - 1])  # (n, step - 1)
             clear = (apart >= clearance).all(axis=1)
             paddles, heading = paddles[clear], heading[clear]
     return paddles

@@ -25,11 +25,11 @@ def draw_gray(puzzle: Puzzle, paddles: Floats, markers: Floats) -> Floats:
     image = np.zeros((len(paddles), puzzle.side, puzzle.side))
     half, width = puzzle.paddle_length / 2, puzzle.thickness
     middle = (paddles[..., :2] + paddles[..., 2:]) / 2
-    along = (paddles[..., 2:] - paddles[..., :2]) / puzzle.paddle_length
+    along = (paddles[..., 2:] - paddles[..., :2]) / puzzle.paddle_length  # (B, P, 2)
     x, y, reach = _patches(middle, half + width)
     u = np.abs(x * along[..., :1, None] + y * along[..., 1:, None])
     v = np.abs(y * along[..., :1, None] - x * along[..., 1:, None])
-    cover = _overlap(u, half) * _overlap(v, width / 2)
+    cover = _overlap(u, half) * _overlap(v, width / 2)  # (B, P, S, S)
     _brighten(image, middle, reach, np.minimum(puzzle.contrast * cover, 1.0))
 
     x, y, reach = _patches(markers, puzzle.marker_radius)

@@ -94,7 +94,7 @@ def draw_geometry(
     tips, rows = marker_places(paddles, puzzle), np.arange(count)
     start = tips[rows, 2 * contour]
     end = tips[rows, 2 * np.where(labels == 1, contour, 1 - contour) + 1]
-    markers = np.stack([np.tile(start, 2), np.tile(end, 2)], axis=1)
+    markers = np.stack([np.tile(start, 2), np.tile(end, 2)], axis=1)  # (count, 2, 4)
     geometry = np.concatenate([paddles, markers], axis=1).astype(np.float32)
     return geometry, labels.astype(np.int64)
 
