@@ -54,6 +54,14 @@ def printable(name: str) -> str:
     return name
 
 
+ALIASES: dict[str, str] = {}
+"""Folders that stand for something else, and what: it is shown instead."""
+
+
 def shown(path: os.PathLike[str] | str) -> str:
     """A path as it may be shown."""
-    return printable(os.fspath(path))
+    text = os.fspath(path)
+    for folder, meant in ALIASES.items():
+        if text.startswith(folder):
+            text = meant + text[len(folder) :]
+    return printable(text)

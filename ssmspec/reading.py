@@ -75,6 +75,7 @@ class Reading:
         part: which copy of a model to read, where one file holds several (`--part`).
         assume: what to take for granted that files do not say, by the names that the assumptions
             of a report give (`--assume clip-eigs`).
+        offline: reach for nothing that is not on this machine.
 
     Text stands for the choices it names (`dt_transform="exp"`), a path may be text, and whole
     numbers may be numpy's. Anything else of another type is refused.
@@ -92,6 +93,7 @@ class Reading:
     layout: Path | None = None
     part: str | None = None
     assume: tuple[str, ...] = ()
+    offline: bool = False
 
     def __post_init__(self) -> None:
         for name, convert in _CONVERSIONS.items():
@@ -237,6 +239,12 @@ def _choice(kind: type[Choice]) -> Callable[[str, Any], Choice]:
     return convert
 
 
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refused(name, "True or False", value)
+    return value
+
+
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
@@ -271,5 +279,6 @@ _CONVERSIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "layout": _path,
     "part": _text,
     "assume": _texts,
+    "offline": _flag,
 }
 """How each field's value is made what it must be, or refused."""

@@ -73,6 +73,7 @@ class ReadingOptions(TypedDict, total=False):
     layout: Path | None
     part: str | None
     assume: tuple[str, ...]
+    offline: bool
 
 
 class About(TypedDict):
@@ -260,7 +261,9 @@ def open_model(
     """
     asked = chosen_reading(reading, options)
     with (
-        nullcontext(source) if isinstance(source, Checkpoint) else open_checkpoint(source) as opened
+        nullcontext(source)
+        if isinstance(source, Checkpoint)
+        else open_checkpoint(source, offline=asked.offline) as opened
     ):
         file = whole(opened)
         used = asked.or_else(noted(file.metadata.get(NOTE)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ssmspec.checkpoints import directory, foreign, gguf, npz, safetensors_file, sharded
+from ssmspec.checkpoints import directory, foreign, gguf, npz, remote, safetensors_file, sharded
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
 from ssmspec.checkpoints.files import is_there, read_head, status
 from ssmspec.checkpoints.memory import MemoryCheckpoint
@@ -23,12 +23,14 @@ from ssmspec.registry import Registry
 __all__ = ["CONTAINERS", "Checkpoint", "Container", "TensorInfo", "open_checkpoint"]
 
 
-def open_checkpoint(source: Any) -> Checkpoint:
+def open_checkpoint(source: Any, *, offline: bool = False) -> Checkpoint:
     """Open a checkpoint; use it as a context manager, or close it.
 
     Args:
         source: the path of a file, of an index of shards or of a folder; or a mapping of names to
             arrays (nested mappings allowed); or an object with `state_dict()`, such as a module.
+            Addresses are paths, too: `hf://owner/name[@revision][/file]`, `https://`, `s3://`, ...
+        offline: reach for nothing that is not on this machine.
 
     Returns:
         Names, dtypes and shapes of all tensors; each is read when it is asked for.
@@ -37,7 +39,9 @@ def open_checkpoint(source: Any) -> Checkpoint:
         CheckpointError: it cannot be found or read; the message says what was found instead.
     """
     if isinstance(source, str | bytes | os.PathLike):
-        return _open_path(os.fsdecode(source))
+        given = os.fsdecode(source)
+        url = remote.url_of(given)
+        return _open_path(given) if url is None else _open_remote(url, offline=offline)
     if isinstance(source, Mapping):
         return MemoryCheckpoint(source)
     if callable(getattr(source, "state_dict", None)) and not isinstance(source, type):
@@ -48,12 +52,37 @@ def open_checkpoint(source: Any) -> Checkpoint:
     )
 
 
+PROGRESS: Callable[[str, int, int, bool], None] | None = None
+"""Called, for remote sources, with (url, bytes fetched, bytes in all, whether it is the end)."""
+
+
+def _open_remote(url: str, *, offline: bool) -> Checkpoint:
+    path, mirror = remote.place(url, offline=offline, progress=PROGRESS)
+    try:
+        checkpoint = _open_path(str(path))
+    except BaseException:
+        if mirror is not None:
+            mirror.close()
+        raise
+    checkpoint.path = url
+    if mirror is not None:
+        checkpoint.files = ()
+        checkpoint.notes += (
+            "only headers and the parameters that were measured were fetched; all other tensors "
+            "were not scanned",
+        )
+        checkpoint.afterwards = mirror.close
+    return checkpoint
+
+
 def _open_path(given: str) -> Checkpoint:
     if not given:
         raise CheckpointError("the path of the checkpoint is empty")
     path, note = Path(given), ""
     if not is_there(path) and (prefix := foreign.explain_prefix(path)):
         raise CheckpointError(prefix)
+    if not is_there(path) and (hint := remote.hint_of(given)):
+        raise CheckpointError(f"{shown(path)} does not exist{hint}")
     if stat.S_ISDIR(status(path).st_mode):
         path, note = directory.choose_file(path, _is_checkpoint, _is_folder)
     if adapter := foreign.explain_adapter(path):

@@ -66,6 +66,7 @@ class Checkpoint(ABC):
         config: parsed `config.json` that belongs to the checkpoint, or empty.
         files: what was opened, for outputs to keep clear of; empty for a source in memory.
         notes: sentences about what was met while opening (unknown objects passed over, ...).
+        afterwards: called once it is closed by the `with` statement.
         ranks: of a model that was split over ranks, what each of them holds, this one's tensors
             being the first one's; empty for a whole model.
     """
@@ -81,6 +82,7 @@ class Checkpoint(ABC):
         self.config: Mapping[str, Any] = {}
         self.files: tuple[Path, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.afterwards: Callable[[], None] | None = None
         self._poles: dict[str, int] = {}
 
     def room(self, layer: str) -> int | None:
@@ -109,6 +111,8 @@ class Checkpoint(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        if self.afterwards is not None:
+            self.afterwards()
 
     def close(self) -> None:  # noqa: B027 many containers keep nothing open
         """Close what is open; reading afterwards is an error."""

@@ -101,7 +101,7 @@ def config_beside(checkpoint: Path) -> tuple[dict[str, Any], str]:
     """
     config = checkpoint.with_name("config.json")
     is_usual = checkpoint.name in USUAL_NAMES or checkpoint.name.endswith(INDEX_SUFFIX)
-    if not is_usual or not config.is_file():
+    if not is_usual or not is_there(config):
         return {}, ""
     try:
         value = read_json(config, MAX_CONFIG_BYTES)

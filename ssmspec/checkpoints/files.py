@@ -14,7 +14,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -39,12 +39,58 @@ _SPECIAL = {
 }  # fmt: skip
 
 
+class Filling(Protocol):
+    """What stands for files elsewhere (`ssmspec.checkpoints.remote`)."""
+
+    def place(self, path: Path) -> None:
+        """Make sure that a path is there if what it stands for is."""
+
+    def fill(self, path: Path, begin: int, end: int) -> None:
+        """Have the bytes [begin, end) of a file here."""
+
+
+MIRRORS: dict[str, Filling] = {}
+"""Folders of files that are filled as they are read."""
+
+
+def _mirror_of(path: Path) -> Filling | None:
+    text = os.fspath(path)
+    return next((MIRRORS[folder] for folder in MIRRORS if text.startswith(folder)), None)
+
+
+class FilledFile(io.FileIO):
+    """A file of a mirror: every range is filled before it is read."""
+
+    def __init__(self, path: Path, mirror: Filling) -> None:
+        super().__init__(path, "rb")
+        self._path, self._mirror = path, mirror
+
+    def fill(self, begin: int, end: int) -> None:
+        """Have the bytes [begin, end) here."""
+        self._mirror.fill(self._path, begin, end)
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Fill, then read."""
+        begin = self.tell()
+        self.fill(begin, begin + len(memoryview(buffer).cast("B")))
+        return super().readinto(buffer)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Fill, then read."""
+        begin = self.tell()
+        end = os.fstat(self.fileno()).st_size if size is None or size < 0 else begin + size
+        self.fill(begin, end)
+        return super().read(size)
+
+    def readall(self) -> bytes:
+        """Fill, then read to the end."""
+        return self.read(-1)
+
+
 def unreadable(path: Path | str, error: OSError | ValueError) -> CheckpointError:
     """The operating system's refusal as one sentence."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        is_remote = re.match(r"[a-z]+:/", str(path))
-        remote = "; only local files are read, so download it first" if is_remote else ""
-        return CheckpointError(f"{shown(path)} does not exist{remote}")
+        return CheckpointError(f"{shown(path)} does not exist")
     if isinstance(error, PermissionError):
         return CheckpointError(f"{shown(path)} cannot be read: permission denied")
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -58,6 +104,8 @@ def status(path: Path) -> os.stat_result:
         CheckpointError: nothing is, or it may not be looked at.
     """
     try:
+        if MIRRORS and (mirror := _mirror_of(path)):
+            mirror.place(path)
         return path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise unreadable(path, error) from None
@@ -66,6 +114,8 @@ def status(path: Path) -> os.stat_result:
 def is_there(path: Path) -> bool:
     """Whether anything is at a path; a name longer than the system allows is nowhere."""
     try:
+        if MIRRORS and (mirror := _mirror_of(path)):
+            mirror.place(path)
         return path.exists()
     except OSError:
         return False
@@ -78,6 +128,8 @@ def open_regular(path: Path) -> io.BufferedReader:
         CheckpointError: it is absent, forbidden, or no regular file.
     """
     _refuse_special(path, status(path).st_mode)
+    if MIRRORS and (mirror := _mirror_of(path)):
+        return io.BufferedReader(FilledFile(path, mirror))
     try:
         file = open(path, "rb", opener=_open_unblocked)  # noqa: SIM115 it is returned
     except OSError as error:

@@ -23,7 +23,7 @@ from ssmspec.arrays import Array
 from ssmspec.checkpoints.atomic import atomic_folder, atomic_output
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
 from ssmspec.checkpoints.dtypes import dtype_named, encode
-from ssmspec.checkpoints.files import open_regular, parse_json
+from ssmspec.checkpoints.files import FilledFile, open_regular, parse_json
 from ssmspec.checkpoints.safetensors_file import CODES, SafetensorsCheckpoint, dtype_to_code
 from ssmspec.checkpoints.sharded import ShardedCheckpoint
 from ssmspec.errors import CheckpointError, UsageError
@@ -210,6 +210,9 @@ def _encoded(values: Array, info: TensorInfo) -> bytes:
 def copy_range(source: BinaryIO, begin: int, end: int, target: BinaryIO) -> None:
     """Append bytes [begin, end) of one file to another, by the system where it can."""
     target.flush()
+    raw = getattr(source, "raw", None)
+    if isinstance(raw, FilledFile):
+        raw.fill(begin, end)
     while begin < end:
         count = _copy_in_system(source, begin, min(end - begin, _CHUNK), target)
         if not count:

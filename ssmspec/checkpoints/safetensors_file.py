@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo, shaped
 from ssmspec.checkpoints.dtypes import dtype_named
-from ssmspec.checkpoints.files import StableFile, parse_json
+from ssmspec.checkpoints.files import MIRRORS, StableFile, parse_json
 from ssmspec.errors import CheckpointError
 from ssmspec.naming import printable, shown
 
@@ -29,6 +29,9 @@ CODES: Mapping[str, str] = {
 }  # fmt: skip
 """The canonical names of the format's dtype codes, in the library's order, small ones first. Codes
 that cannot be decoded are listed under their own name in lower case."""
+
+MAX_HEADER_BYTES = 100_000_000
+"""The longest header that safetensors libraries read."""
 
 _LENGTH = struct.Struct("<Q")
 
@@ -47,6 +50,7 @@ class SafetensorsCheckpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         self.file = StableFile.seen(path)
         super().__init__(str(path), self.file.size)
+        self._look_ahead()
         _validate(path)
         (length,) = _LENGTH.unpack(self.file.read(0, _LENGTH.size).tobytes())
         self.data_start: int = _LENGTH.size + length
@@ -62,6 +66,13 @@ class SafetensorsCheckpoint(Checkpoint):
             for name, entry in header.items()
             for begin, end in [entry["data_offsets"]]
         }
+
+    def _look_ahead(self) -> None:
+        """Read the header once before the library does, so that a file from afar has it."""
+        if self.file.size >= _LENGTH.size and MIRRORS:
+            (length,) = _LENGTH.unpack(self.file.read(0, _LENGTH.size).tobytes())
+            if length <= min(self.file.size - _LENGTH.size, MAX_HEADER_BYTES):
+                self.file.read(_LENGTH.size, _LENGTH.size + length)
 
     def _load(self, info: TensorInfo) -> Array:
         try:

@@ -11,6 +11,7 @@ from importlib import import_module
 import typer
 
 from ssmspec._version import __version__
+from ssmspec.cli.remote_progress import tell_of_bytes
 from ssmspec.cli.streams import let_go_of_stdout, settle
 from ssmspec.errors import SsmspecError
 from ssmspec.naming import printable
@@ -118,6 +119,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one sentence on stderr."""
     try:
+        tell_of_bytes(arguments)
         result = build(arguments)(args=arguments, prog_name="ssmspec", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:

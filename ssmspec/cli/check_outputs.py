@@ -80,7 +80,7 @@ def require_outputs(
 def _files_of(path: Path) -> tuple[Path, ...]:
     """Files that a folder or an index stands for; none where it is no checkpoint."""
     try:
-        with open_checkpoint(path) as checkpoint:
+        with open_checkpoint(path, offline=True) as checkpoint:
             return checkpoint.files
     except (SsmspecError, OSError):
         return ()

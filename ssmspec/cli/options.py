@@ -26,7 +26,8 @@ Checkpoint = Annotated[
     Path,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="A checkpoint file, a sharded *.index.json, or a directory that holds one.",
+        help="A checkpoint file, a sharded *.index.json, a directory that holds one, or an address "
+        "(hf://owner/name, https://..., s3://...).",
         show_default=False,
     ),
 ]
@@ -122,6 +123,14 @@ _READING = (
         "What to take for granted that the file does not say; may be repeated.",
         "NAME",
     ),
+    option_parameter(
+        "offline",
+        bool,
+        False,
+        "--offline",
+        help="Reach for nothing that is not on this machine; hf:// is read from its cache.",
+        rich_help_panel=READING_PANEL,
+    ),
 )
 
 
@@ -153,6 +162,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             layout=values["map"],
             part=values["part"],
             assume=tuple(values["assume"] or ()),
+            offline=values["offline"],
         )
 
     return extended(command, "reading", _READING, gather)

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from ssmspec import read_spectra
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.errors import CheckpointError
 from tests.examples.torch_forgery import bounded
@@ -69,6 +70,33 @@ def test_blocks_as_gguf_itself_dequantizes_them(tmp_path):
         assert checkpoint.notes == (
             "1 tensors in blocks of 8 bits are read as the float32 they stand for",
         )
+
+
+def test_a_mamba_is_measured_as_the_checkpoint_it_was_made_from(tmp_path):
+    draw = np.random.default_rng(3)
+    own = {
+        "A_log": draw.normal(size=(8, 16)).astype("f4"),
+        "dt_proj.bias": draw.normal(size=8).astype("f4") - 4,
+        "dt_proj.weight": np.ones((8, 2), "f4"),
+        "x_proj.weight": np.ones((34, 8), "f4"),
+        "D": np.ones(8, "f4"),
+        "conv1d.weight": np.ones((8, 1, 4), "f4"),
+    }
+    names = {"dt_proj.bias": "ssm_dt.bias", "dt_proj.weight": "ssm_dt.weight", "D": "ssm_d"}
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "mamba")
+    writer.add_tensor("blk.0.ssm_a", -np.exp(own["A_log"]))
+    writer.add_tensor("blk.0.ssm_x.weight", own["x_proj.weight"])
+    for name, meant in names.items():
+        writer.add_tensor(f"blk.0.{meant}", own[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (read,) = read_spectra(tmp_path / "m.gguf")
+    (expected,) = read_spectra({f"layers.0.mixer.{name}": array for name, array in own.items()})
+    assert (read.name, read.family) == ("blk.0", "mamba")
+    np.testing.assert_allclose(read.log_poles, expected.log_poles, rtol=1e-6)
+    np.testing.assert_array_equal(read.dt, expected.dt)
 
 
 def text(value):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ssmspec import analyze
-from ssmspec.analysis.model import opened
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.errors import CheckpointError
+from ssmspec.families.split import whole
 from tests.examples.torch_forgery import bounded
 
 HEADS = 6
@@ -61,16 +61,17 @@ def test_ranks_are_joined_along_the_heads(tmp_path, write, count):
     folder = write(tmp_path / "run", count)
     expected = {name: tensor.numpy() for name, tensor in mamba2().items()}
     prefix = "model" if write is megatron else "module"
-    with opened(folder) as checkpoint:
-        for name, whole in expected.items():
+    with open_checkpoint(folder) as split:
+        checkpoint = whole(split)
+        for name, array in expected.items():
             if name.endswith(("A_log", "dt_bias", ".D")):
-                np.testing.assert_array_equal(checkpoint.load(f"{prefix}.{name}"), whole)
+                np.testing.assert_array_equal(checkpoint.load(f"{prefix}.{name}"), array)
         with pytest.raises(CheckpointError, match=r"axis is not known; convert it with"):
             checkpoint.load(f"{prefix}.decoder.layers.0.mixer.in_proj.weight")
         same = f"{prefix}.decoder.layers.0.mixer.norm.weight"  # alike on every rank
         assert checkpoint.load(same).shape == (12 // count,)
-    read, whole = analyze(folder), analyze(expected)
-    assert read.layers[0].metrics == whole.layers[0].metrics
+    read, from_whole = analyze(folder), analyze(expected)
+    assert read.layers[0].metrics == from_whole.layers[0].metrics
     assert any(f"the {count} ranks of" in note for note in read.assumptions)
 
 
@@ -230,7 +231,8 @@ def test_seeded_mutations_end_in_numbers_or_one_sentence(tmp_path):
             content[chance.randrange(min(len(content), 1500))] = chance.randrange(256)
         file.write_bytes(content)
         try:
-            with opened(folder) as checkpoint:
+            with open_checkpoint(folder) as split:
+                checkpoint = whole(split)
                 for name in checkpoint.tensors:
                     if "proj" not in name:
                         checkpoint.load(name)
