@@ -26,6 +26,8 @@ from ssmspec.analysis.model import (
 from ssmspec.analysis.report import report_of
 from ssmspec.analysis.tensors import compare_tensors, parameters
 from ssmspec.errors import UsageError
+from ssmspec.families.copies import lies_below
+from ssmspec.families.find import find_layers
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.initialization import displacements
 from ssmspec.naming import did_you_mean, matches, printable
@@ -234,8 +236,25 @@ def _measured(
         return _Measured("a report in memory", _selected(source, reading.layers))
     if saved is not None and isinstance(source, str | os.PathLike):
         return _Measured(os.fspath(source), _selected(saved, reading.layers))
+    if reading.part is not None and not _holds(source, reading):
+        reading = replace(reading, part=None)
     model = stack.enter_context(open_model(source, reading))
     return _Measured(model.checkpoint.path, report_of(model, source), model)
+
+
+def _holds(source: Source, reading: Reading) -> bool:
+    """Whether a model has layers below the part asked for; the other side may be that part alone.
+
+    Raises:
+        UsageError: no copy goes by that name, and the file holds several.
+    """
+    with open_model(source, replace(reading, part=None)) as model:
+        names = [*(each.site.name for each in model.found), *(each.name for each in model.skipped)]
+        if any(lies_below(name, str(reading.part)) for name in names):
+            return True
+        if any("--part" in each.reason for each in model.skipped):
+            find_layers(model.catalog, reading)
+        return False
 
 
 def _selected(report: Report, glob: str | None) -> Report:

@@ -206,3 +206,17 @@ def test_nothing_is_said_unless_it_was_asked(tmp_path):
         ssmspec.compare(ssmspec.analyze(trained()), trained(), judged=True)
     with pytest.raises(UsageError, match="tolerance"):
         ssmspec.compare(trained(), trained(), tolerance=float("nan"))
+
+
+def test_one_copy_of_a_file_is_compared_with_a_file_of_its_own():
+    model = trained()
+    average = {k: v * 1.001 for k, v in model.items()}
+    both = {
+        f"{n}.{k}": v for n, m in (("model", model), ("model_ema", average)) for k, v in m.items()
+    }
+    assert same(model, both)
+    assert not same(model, both, part="model_ema")
+    assert same(average, both, part="model_ema")
+    assert same(both, average, part="model_ema")
+    with pytest.raises(UsageError, match="did you mean 'model_ema'"):
+        same(model, both, part="model_em")
