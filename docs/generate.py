@@ -26,7 +26,7 @@ from ssmspec.analysis.report import analyze  # noqa: E402 - after the width is s
 from ssmspec.cli import run  # noqa: E402
 from ssmspec.families import FAMILIES  # noqa: E402
 from ssmspec.metrics import METRICS  # noqa: E402
-from ssmspec.rules import RULES  # noqa: E402
+from ssmspec.rules import RULES, is_off  # noqa: E402
 from ssmspec.schemes import SCHEMES  # noqa: E402
 from ssmspec.training.settings import preset_names, read_preset  # noqa: E402
 from ssmspec.training.tasks import TASKS  # noqa: E402
@@ -117,6 +117,7 @@ PICTURES = {
         "kernels",
         "Kernels of the same model and their energy by lag: local, with a comb at the image's rows",
     ),
+    "heard": ("response", ""),
     "kernel_hankel": ("response", ""),
     "kernel_redundancy": ("poles", ""),
 }
@@ -143,7 +144,7 @@ def metrics(_: str) -> str:
         sections.append(
             f"## `{m.id}`\n\n{m.summary[0].upper()}{m.summary[1:]}.\n\n"
             f"- Definition: {m.formula}\n- Unit: {m.unit}; {healthier}\n- Needs: {needs}\n"
-            f"- Model: {m.aggregate.value}\n"
+            f"- Model: {m.aggregate.value}\n" + (f"- Mind: {m.note}\n" if m.note else "")
         )
         if topic != before:
             sections.append(picture(topic))
@@ -155,6 +156,7 @@ def rules(_: str) -> str:
     sections = []
     for r in RULES.values():
         threshold = "" if r.threshold is None else f"; threshold {r.threshold:g}"
+        threshold += "; off in the preset `recommended`" if is_off(r.code) else ""
         sections.append(
             f"## {r.code}: {r.title}\n\n{r.why}\n\n"
             f"- Level: {r.level.value}{threshold}\n- What to do: {r.advice}\n- Source: {r.source}\n"

@@ -41,6 +41,13 @@ class DtTransform(StrEnum):
     SOFTPLUS = "softplus"
 
 
+class Scan(StrEnum):
+    """Which tensors are looked through for NaN: what is read anyway, or all of every layer."""
+
+    POLES = "poles"
+    LAYER = "layer"
+
+
 SHORTEST_ROW = 6
 """Samples of the shortest row stride: with fewer, every lag lies within 2 of a multiple."""
 
@@ -66,7 +73,7 @@ class Reading:
         sample_rate: rate of the model's input in hertz.
         layer_rates: rates of single layers, for models that change rate; the last match wins.
         row_stride: samples from one row of an image to the next, where a sequence is one.
-        resample: how many times lower the sample rate of a coming run is, above 1.
+        resample: how many times lower the sample rate of a coming run is; below 1 it is higher.
         layers: glob that selects layers by name.
         family: id of the only family to look for.
         discretization: `ZOH` or `BILINEAR`, for families that can be either.
@@ -76,6 +83,7 @@ class Reading:
         assume: what to take for granted that files do not say, by the names that the assumptions
             of a report give (`--assume clip-eigs`).
         offline: reach for nothing that is not on this machine.
+        scan: which tensors are looked through for NaN; by default what is read and what is small.
 
     Text stands for the choices it names (`dt_transform="exp"`), a path may be text, and whole
     numbers may be numpy's. Anything else of another type is refused.
@@ -94,6 +102,7 @@ class Reading:
     part: str | None = None
     assume: tuple[str, ...] = ()
     offline: bool = False
+    scan: Scan | None = None
 
     def __post_init__(self) -> None:
         for name, convert in _CONVERSIONS.items():
@@ -109,9 +118,9 @@ class Reading:
                 f"the row stride must be at least {SHORTEST_ROW} samples, because what lies within "
                 f"2 of a multiple is counted; got {self.row_stride}"
             )
-        if self.resample is not None and not (math.isfinite(self.resample) and self.resample > 1):
+        if self.resample is not None and not (math.isfinite(self.resample) and self.resample > 0):
             raise UsageError(
-                f"the resampling factor says how many times lower the rate is and must be above 1, "
+                f"the resampling factor says how many times lower the rate is and must be above 0, "
                 f"got {self.resample}"
             )
         rates = [("the sample rate", self.sample_rate)]
@@ -280,5 +289,6 @@ _CONVERSIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "part": _text,
     "assume": _texts,
     "offline": _flag,
+    "scan": _choice(Scan),
 }
 """How each field's value is made what it must be, or refused."""

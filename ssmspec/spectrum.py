@@ -8,9 +8,10 @@ lose any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from ssmspec.arrays import Bools, Complexes, Floats
 from ssmspec.errors import LayoutError
 from ssmspec.reading import Discretization
 from ssmspec.units import decay_to_half_width, unwrapped_to_omega
+
+Numbers = TypeVar("Numbers", Floats, Complexes)
 
 ALIAS_TOLERANCE = 1e-6
 """Relative slack of the alias limit pi, for angles that sit on it up to rounding."""
@@ -40,6 +43,23 @@ class Structure(StrEnum):
 
     DIAGONAL = "diagonal"
     DPLR = "dplr"
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Some channels and some modes of a layer: `channels` (H,), `modes` (M,)."""
+
+    channels: Bools
+    modes: Bools
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return bool(self.channels.all() and self.modes.all())
+
+    def of(self, values: Numbers) -> Numbers:
+        """The chosen part of an array whose last two axes are (H, M)."""
+        return values[..., self.channels, :][..., self.modes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +133,12 @@ class LayerSpectrum:
         return self.symmetry is not Symmetry.REAL
 
     @property
+    def holds_pairs(self) -> bool:
+        """Whether both poles of each conjugate pair are stored, as far as their signs tell."""
+        below = np.count_nonzero(self.log_poles.imag < 0.0)
+        return self.symmetry is Symmetry.FULL and bool(0.25 < below / self.log_poles.size < 0.75)
+
+    @property
     def is_continuous(self) -> bool:
         """Whether the family stores continuous poles and a step size."""
         return self.discretization is not Discretization.NATIVE
@@ -121,6 +147,38 @@ class LayerSpectrum:
     def non_finite(self) -> int:
         """How many modes hold a NaN or an infinity."""
         return int(self.log_poles.size - np.count_nonzero(np.isfinite(self.log_poles)))
+
+    @cached_property
+    def finite(self) -> Bools:
+        """(H, M), whether a mode's pole and step size are numbers.
+
+        The step size is looked at by itself because the bilinear rule maps an infinite one to a
+        finite pole.
+        """
+        finite = np.isfinite(self.log_poles)
+        return finite if self.dt is None else finite & np.isfinite(self.dt)
+
+    def measurable(self) -> Selection | None:
+        """The largest part of the layer whose poles are all numbers; None where there is none.
+
+        Channels that are whole; where no channel is, the modes that are numbers in all of them.
+        """
+        channels = np.asarray(self.finite.all(axis=1))
+        if channels.any():
+            return Selection(channels, np.ones(self.modes, dtype=np.bool_))
+        modes = np.asarray(self.finite.all(axis=0))
+        return Selection(np.ones(self.channels, dtype=np.bool_), modes) if modes.any() else None
+
+    def part(self, chosen: Selection) -> LayerSpectrum:
+        """Some channels and modes of the layer; the layer itself where all are chosen."""
+        if chosen.is_everything:
+            return self
+        dt = self.dt
+        if dt is not None:
+            dt = dt[chosen.channels] if dt.shape[0] == self.channels else dt
+            dt = dt[:, chosen.modes] if dt.shape[1] == self.modes else dt
+        condition = None if self.condition is None else chosen.of(self.condition)
+        return replace(self, log_poles=chosen.of(self.log_poles), dt=dt, condition=condition)
 
     @cached_property
     def decay(self) -> Floats:

@@ -1,8 +1,8 @@
 """The use case behind `ssmspec analyze --against`: each layer beside the one a scheme would give.
 
-The reference of a layer is that layer with the scheme's poles in it: as many channels, modes and,
-where it has any, its own step sizes. A continuous scheme is put at those step sizes; a scheme that
-gives poles per sample does not depend on them.
+The reference of a layer is what `reinit` would write into it: as many channels, modes and, where it
+has any, its own step sizes. A continuous scheme is put at those step sizes; a scheme that gives
+poles per sample does not depend on them.
 
 "Closer" and "further" need a third point, where the layer began. It is the known initialization
 nearest to the layer, at the layer's own step sizes, as for `init_scheme`; where none is known, or
@@ -12,12 +12,12 @@ the nearest is too far to be believed, neither word is said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Unpack
-
-import numpy as np
 
 from ssmspec.analysis.measure import InitialSpectra, layer_report, measure
 from ssmspec.analysis.model import ModelLayer, Progress, ReadingOptions, Source, open_model
+from ssmspec.analysis.target import Wish, target
 from ssmspec.errors import UsageError
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
@@ -86,12 +86,12 @@ def against(
 def _contrast(layer: ModelLayer, law: Scheme, seed: int) -> LayerContrast:
     family, spectrum, reading = layer.found.family, layer.spectrum, layer.model.reading
     measured = measure(family, spectrum, reading).layer
-    drawn = _reference(spectrum, law, (seed, layer.place))
+    starts = InitialSpectra(family, spectrum)
+    drawn = _reference(spectrum, law, (seed, layer.place), starts)
     if isinstance(drawn, NotApplicable):
         return LayerContrast(measured, drawn, None, {})
     context = Context(reading.seq_len, reading.rate_of(spectrum.name), no_kernel=NO_KERNEL)
     reference = layer_report(drawn, law.title, context)
-    starts = InitialSpectra(family, spectrum)
     start = _start(spectrum, starts)
     before = None
     if start is not None:
@@ -110,45 +110,35 @@ def _contrast(layer: ModelLayer, law: Scheme, seed: int) -> LayerContrast:
 
 
 def _reference(
-    spectrum: LayerSpectrum, law: Scheme, seed: Sequence[int]
+    spectrum: LayerSpectrum,
+    law: Scheme,
+    seed: tuple[int, int],
+    starts: Mapping[str, LayerSpectrum] | None = None,
 ) -> LayerSpectrum | NotApplicable:
-    """The layer with the scheme's poles in it, or why it cannot be."""
-    if spectrum.non_finite:
+    """What re-initialization would write into the layer, or why it cannot be.
+
+    Of a scheme that the layer may have started from it is the start itself, at the settings
+    nearest to the layer (the blocks of `s5-hippo`).
+    """
+    if not spectrum.finite.all():
         return NotApplicable("poles are NaN or infinite")
     if law.oscillates and not spectrum.is_complex:
         real = ", ".join(scheme.id for scheme in SCHEMES.values() if not scheme.oscillates)
         return NotApplicable(
             f"real poles cannot oscillate as those of {law.id} do; {real} can be set beside them"
         )
-    dt = spectrum.dt if law.kind is Kind.CONTINUOUS else None
-    if dt is not None and not (np.isfinite(dt) & (dt > 0)).all():
-        return NotApplicable("a step size is zero or not finite")
+    if law.kind is Kind.CONTINUOUS:
+        if spectrum.dt is not None and not (spectrum.dt > 0.0).all():
+            return NotApplicable("a step size is zero or not finite")
+        if starts is not None and law.id in starts:
+            return starts[law.id]
     try:
-        draw = law.draw(
-            spectrum.channels,
-            _stored_modes(spectrum),
-            seed,
-            dt=dt,
-            discretization=spectrum.discretization,
-        )
+        wanted = target(spectrum, Wish(law, seed[0]), seed[1]).spectrum
     except UsageError as error:  # a scheme that is not computed at this size
         return NotApplicable(str(error))
-    return LayerSpectrum(
-        name=spectrum.name,
-        family=spectrum.family,
-        discretization=spectrum.discretization,
-        symmetry=law.symmetry,
-        log_poles=draw.log_poles,
-        dt=spectrum.dt,
-        selective=spectrum.selective,
-    )
-
-
-def _stored_modes(spectrum: LayerSpectrum) -> int:
-    """Modes of the reference's channels: a DPLR layer's eigenvalues come in conjugate pairs."""
-    if spectrum.structure is Structure.DPLR:
-        return max(1, spectrum.modes // 2)
-    return spectrum.modes
+    if not law.oscillates:
+        wanted = replace(wanted, symmetry=law.symmetry)
+    return replace(wanted, structure=Structure.DIAGONAL, condition=None, assumptions=())
 
 
 def _start(spectrum: LayerSpectrum, starts: Mapping[str, LayerSpectrum]) -> Start | None:
@@ -200,14 +190,6 @@ def _assumptions(law: Scheme, seed: int, layers: Sequence[LayerContrast]) -> Ite
     if unknown:
         which = "the layers" if unknown == len(compared) else f"{unknown} of {len(compared)} layers"
         yield f"where {which} started is not known, so closer and further are left out there"
-    if any(
-        isinstance(c.reference, LayerReport) and c.reference.modes != c.layer.modes
-        for c in compared
-    ):
-        yield (
-            "the eigenvalues of a DPLR layer come in conjugate pairs; its reference has half as "
-            "many modes, one of each pair"
-        )
 
 
 def _settings(law: Scheme, *, draws_dt: bool) -> list[str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from ssmspec.families.base import Family
+from ssmspec.analysis.measurable import measurable
+from ssmspec.families.base import Family, LayerSource
 from ssmspec.families.precision import Rounding
+from ssmspec.families.scan import LayerScan
 from ssmspec.kernel import Kernel
-from ssmspec.metrics import METRICS
+from ssmspec.metrics import METRICS, measure_one
 from ssmspec.metrics.base import Context, Metric
 from ssmspec.metrics.initialization import drift
 from ssmspec.metrics.kernel_lags import lag_profile
 from ssmspec.metrics.profiles import power_profile, timescale_profile
+from ssmspec.naming import printable
 from ssmspec.outcome import Finding, NotApplicable
 from ssmspec.reading import Reading
 from ssmspec.results.report import LayerReport
 from ssmspec.rules.base import Evidence
+from ssmspec.rules.causes import likely_cause
 from ssmspec.schemes import SCHEMES
 from ssmspec.spectrum import LayerSpectrum
 
@@ -35,7 +39,9 @@ class InitialSpectra(Mapping[str, LayerSpectrum]):
             identifier
             for identifier in family.known_inits
             if not spectrum.non_finite
-            and SCHEMES[identifier].has_references(spectrum.modes, spectrum.dt, spectrum.decay)
+            and SCHEMES[identifier].has_references(
+                spectrum.modes // (1 + spectrum.holds_pairs) or 1, spectrum.dt, spectrum.decay
+            )
         )
 
     def __getitem__(self, identifier: str) -> LayerSpectrum:
@@ -45,7 +51,13 @@ class InitialSpectra(Mapping[str, LayerSpectrum]):
         candidates = [
             replace(layer, log_poles=log_poles)
             for log_poles in SCHEMES[identifier].references(
-                layer.channels, layer.modes, layer.dt, layer.decay, layer.discretization
+                layer.channels,
+                layer.modes,
+                layer.dt,
+                layer.decay,
+                layer.discretization,
+                layer.log_poles,
+                both=layer.holds_pairs,
             )
         ]
         if len(candidates) == 1:
@@ -62,6 +74,18 @@ class InitialSpectra(Mapping[str, LayerSpectrum]):
 NOT_READ = NotApplicable("B and C were not read")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Where a layer is stored, and what was found there; see `Evidence`."""
+
+    source: LayerSource | None = None
+    scan: LayerScan | None = None
+    peers: tuple[LayerScan, ...] = ()
+    lost: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+NOWHERE = Stored()
+
 Judge: TypeAlias = Callable[[Evidence], Sequence[Finding]]
 """What the rules in force find in one measured layer."""
 
@@ -73,8 +97,11 @@ def measure(
     kernel: Kernel | NotApplicable = NOT_READ,
     rounding: Rounding | None = None,
     metrics: Iterable[Metric] | None = None,
+    stored: Stored = NOWHERE,
 ) -> Evidence:
     """Everything that is measured of one layer, ready for the rules.
+
+    It is measured over the part of it whose numbers are numbers; `Evidence.told` says which.
 
     Args:
         family: of the layer.
@@ -83,18 +110,41 @@ def measure(
         kernel: of the layer, or why there is none.
         rounding: how far the stored type moved the poles.
         metrics: which; all by default.
+        stored: where it is stored, and what was found there.
     """
+    part = measurable(spectrum, kernel, rounding)
+    kernel = part.kernel
     context = Context(
         sequence_length=reading.seq_len,
         sample_rate=reading.rate_of(spectrum.name),
-        references=InitialSpectra(family, spectrum),
+        references=InitialSpectra(family, part.spectrum),
         kernel=None if isinstance(kernel, NotApplicable) else kernel,
         no_kernel=kernel.reason if isinstance(kernel, NotApplicable) else "",
         row_stride=reading.row_stride,
         resample=reading.resample,
+        slack=part.slack,
     )
-    layer = layer_report(spectrum, family.title, context, metrics)
-    return Evidence(spectrum, layer, context, rounding)
+    layer = replace(
+        layer_report(part.spectrum, family.title, context, metrics),
+        channels=spectrum.channels,
+        modes=spectrum.modes,
+    )
+    evidence = Evidence(
+        spectrum,
+        layer,
+        context,
+        rounding,
+        family,
+        stored.source,
+        stored.scan,
+        stored.peers,
+        stored.lost,
+        part.told,
+    )
+    cause = likely_cause(evidence)
+    if not cause:
+        return evidence
+    return replace(evidence, told=(*part.told, f"{printable(spectrum.name)}: {cause}"))
 
 
 def layer_report(
@@ -110,7 +160,9 @@ def layer_report(
         channels=spectrum.channels,
         modes=spectrum.modes,
         selective=spectrum.selective,
-        metrics={each.id: each(spectrum, context) for each in metrics or METRICS.values()},
+        metrics={
+            each.id: measure_one(each, spectrum, context) for each in metrics or METRICS.values()
+        },
     )
     if metrics is not None:
         return whole
@@ -120,6 +172,7 @@ def layer_report(
         timescales=timescale_profile(spectrum),
         lags=_lags(context),
         complete=True,
+        sample_rate=context.sample_rate,
     )
 
 

@@ -24,6 +24,7 @@ from ssmspec.analysis.model import (
     layer_views,
     open_model,
 )
+from ssmspec.analysis.scanning import scan_model
 from ssmspec.metrics import METRICS, combine
 from ssmspec.metrics.base import Context
 from ssmspec.outcome import Finding
@@ -43,6 +44,7 @@ def analyze(
     *,
     progress: Progress | None = None,
     judge: Judge = judge,
+    thorough: bool = False,
     **options: Unpack[ReadingOptions],
 ) -> AnalyzedReport:
     """Measure every state-space layer of a model.
@@ -53,6 +55,8 @@ def analyze(
         reading: how to read it; or its fields as keywords (`seq_len=1024`, `family="s5"`, ...).
         progress: called after each layer with (done, all).
         judge: the rules; those of the `recommended` preset unless others are given.
+        thorough: look through every tensor of the layers for NaN, where `reading.scan` does not
+            say how far to look and the source is on this machine.
         **options: fields of `Reading`.
 
     Returns:
@@ -64,7 +68,7 @@ def analyze(
         NoLayersError: nothing in it looks like a state-space layer.
     """
     with open_model(source, reading, **options) as model:
-        return report_of(model, source, progress=progress, judge=judge)
+        return report_of(model, source, progress=progress, judge=judge, thorough=thorough)
 
 
 def report_of(
@@ -73,6 +77,7 @@ def report_of(
     *,
     progress: Progress | None = None,
     judge: Judge = judge,
+    thorough: bool = False,
 ) -> AnalyzedReport:
     """The report of an open model.
 
@@ -81,15 +86,24 @@ def report_of(
         source: what it was opened from, which figures are drawn from later.
         progress: as for `analyze`.
         judge: as for `analyze`.
+        thorough: as for `analyze`.
     """
     layers: list[LayerReport] = []
     findings: list[Finding] = []
     combs = Combs(model.reading)
+    scans = scan_model(model, thorough=thorough)
+    model.assume(scans.told)
     for layer in model.layers(progress):
         kernel = layer.kernel()
         evidence = measure(
-            layer.found.family, layer.spectrum, model.reading, kernel, layer.rounding()
+            layer.found.family,
+            layer.spectrum,
+            model.reading,
+            kernel,
+            layer.rounding(),
+            stored=scans.of(layer),
         )
+        model.assume(evidence.told)
         layers.append(evidence.layer)
         findings += judge(evidence)
         combs.add(kernel, evidence)
@@ -109,7 +123,9 @@ def report_of(
             )
             for metric in METRICS.values()
         },
-        findings=tuple(sorted(findings, key=lambda f: (f.level.rank, order[f.layer]))),
+        findings=tuple(
+            sorted(findings, key=lambda f: (f.level.rank, order.get(f.layer, len(order))))
+        ),
         blocks=model.blocks(
             [*(layer.name for layer in layers), *(s.name for s in model.skipped if s.lost)]
         ),

@@ -230,7 +230,7 @@ def _checked(
     """One checkpoint, judged, and what a reader of its verdict should know."""
     report: Report | None = None
     try:
-        report = analyze(source, reading, judge=gate.book.judge, progress=progress)
+        report = analyze(source, reading, judge=gate.book.judge, progress=progress, thorough=True)
         if not report.layers:
             first = report.skipped[0]
             raise SsmspecError(

@@ -60,6 +60,7 @@ class Checkpoint(ABC):
     Attributes:
         path: as the user gave it, or a description of a source in memory.
         container: id of the container format.
+        is_remote: whether reading fetches from another machine.
         size: bytes on disk, or None for a source in memory.
         tensors: every tensor by its name, in file order.
         metadata: text metadata the container carries.
@@ -73,6 +74,7 @@ class Checkpoint(ABC):
 
     container: str = ""
     ranks: tuple[Checkpoint, ...] = ()
+    is_remote: bool = False
 
     def __init__(self, path: str, size: int | None) -> None:
         self.path = path

@@ -85,10 +85,12 @@ def _analyze(
     checkpoint: Path, reading: Reading, form: str, page: Page, advance: Progress
 ) -> Rendered:
     from ssmspec.analysis.report import analyze  # noqa: PLC0415 - numpy and all, once it is wanted
+    from ssmspec.rules import judge, judge_all  # noqa: PLC0415
     from ssmspec.writers import WRITERS  # noqa: PLC0415
 
     writer = WRITERS.require(form)
-    report = analyze(checkpoint, reading, progress=advance)
+    rules = judge_all if page.verbose else judge
+    report = analyze(checkpoint, reading, progress=advance, judge=rules)
     return writer.render(report, page), len(report.layers)
 
 

@@ -51,11 +51,12 @@ def _metrics() -> Iterator[tuple[str, Entry]]:
             ("needs", ", ".join(n.label for n in m.needs) or "nothing more than finite poles"),
             ("model", m.aggregate.value),
         ]
+        lines += [("mind", m.note)] if m.note else []
         yield m.id, (f"{m.id}, a metric", lines)
 
 
 def _rules() -> Iterator[tuple[str, Entry]]:
-    from ssmspec.rules import RULES  # noqa: PLC0415
+    from ssmspec.rules import RULES, is_off  # noqa: PLC0415
 
     for r in RULES.values():
         sides = {"max": "fires above", "min": "fires below"}
@@ -64,7 +65,10 @@ def _rules() -> Iterator[tuple[str, Entry]]:
         setting = "" if r.threshold is None else f", {r.bound.value} = {r.threshold:g}"
         lines = [
             ("", r.why),
-            ("level", f"{r.level.value}{threshold}"),
+            (
+                "level",
+                f"{'off; as asked for ' if is_off(r.code) else ''}{r.level.value}{threshold}",
+            ),
             ("to set it", f'{r.code} = {{ level = "{r.level.value}"{setting} }} or "off"'),
             ("what to do", r.advice),
             ("source", r.source),

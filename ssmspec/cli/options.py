@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from ssmspec.errors import UsageError
-from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
+from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading, Scan
 
 READING_PANEL = "Reading the checkpoint"
 SESSION_PANEL = "Everywhere"
@@ -83,7 +83,8 @@ _READING = (
         "resample",
         float | None,
         "--resample",
-        "How many times lower the rate of a coming run is: tells what would alias then.",
+        "How many times lower the rate of a coming run is (below 1: higher): tells what would "
+        "alias then.",
         "R",
     ),
     _reading("layers", str | None, "--layers", "Only layers whose name fits.", "GLOB"),
@@ -131,6 +132,14 @@ _READING = (
         help="Reach for nothing that is not on this machine; hf:// is read from its cache.",
         rich_help_panel=READING_PANEL,
     ),
+    _reading(
+        "scan",
+        Scan | None,
+        "--scan",
+        "What to look through for NaN: layer (every tensor of a layer; what check does) or poles "
+        "(what is read anyway).",
+        "WHAT",
+    ),
 )
 
 
@@ -163,6 +172,7 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             part=values["part"],
             assume=tuple(values["assume"] or ()),
             offline=values["offline"],
+            scan=values["scan"],
         )
 
     return extended(command, "reading", _READING, gather)

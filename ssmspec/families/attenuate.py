@@ -29,6 +29,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -162,4 +163,5 @@ FAMILY = Family(
     read=read,
     write=write,
     read_kernel=read_kernel,
+    parameters=Parameters(decay=("A",), angle=("A",), step=("log_dt",)),
 )

@@ -72,6 +72,27 @@ Found = LayerSite | Skipped
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """Which of a family's tensors set what, by their roles; what a site lacks is passed over.
+
+    Attributes:
+        decay: how fast modes forget.
+        angle: at which frequency they turn.
+        step: the step sizes.
+        own_constant: the value that public code starts every step-size parameter from, where it
+            starts them all from one.
+        rates_from_zero: whether public code draws rates of decay from 0 up, so that a head in a
+            thousand hardly decays by chance.
+    """
+
+    decay: tuple[str, ...] = ()
+    angle: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    own_constant: float | None = None
+    rates_from_zero: bool = False
+
+
+@dataclass(frozen=True)
 class Family:
     """One parameterization.
 
@@ -101,6 +122,7 @@ class Family:
         write_kernel: the tensors to store so that `read_kernel` gives this kernel back at its own
             spectrum: C alone. Raises SchemeError where no C does.
         reset_kernel: a C drawn as the family's public code draws it at the start.
+        parameters: which tensors set what, for findings to name.
     """
 
     id: str
@@ -122,6 +144,7 @@ class Family:
     reset_kernel: (
         Callable[[LayerSource, LayerSpectrum, np.random.Generator], Mapping[str, Array]] | None
     ) = None
+    parameters: Parameters = Parameters()
 
 
 def choose_discretization(

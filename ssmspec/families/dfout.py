@@ -29,6 +29,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -209,4 +210,5 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(decay=("log_xi",), angle=("theta",)),
 )

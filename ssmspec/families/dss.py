@@ -33,6 +33,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -305,4 +306,9 @@ FAMILY = Family(
     known_inits=("s4d-legs", "s4d-lin"),
     assumable=(NO_SCALE, CLIPPED),
     read_kernel=read_kernel,
+    parameters=Parameters(
+        decay=("Lambda_log_neg_re", "Lambda"),
+        angle=("Lambda_im", "Lambda_log_im", "Lambda"),
+        step=("log_dt",),
+    ),
 )

@@ -28,7 +28,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource
+from ssmspec.families.base import Family, Found, LayerSite, LayerSource, Parameters
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.families.mamba2 import is_delta_rule
 from ssmspec.families.parts.diagonal import (
@@ -180,4 +180,7 @@ FAMILY = Family(
     discretizations=(Discretization.NATIVE,),
     is_complex=False,
     split={"A_log": 0, "dt_bias": 0},
+    parameters=Parameters(
+        decay=("A_log",), step=("dt_bias",), own_constant=1.0, rates_from_zero=True
+    ),
 )

@@ -35,6 +35,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
@@ -235,4 +236,5 @@ FAMILY = Family(
         "conv1d.weight": 0,
         "conv1d.bias": 0,
     },
+    parameters=Parameters(decay=("A_log",), step=("dt_bias",)),
 )

@@ -33,6 +33,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
@@ -212,4 +213,5 @@ FAMILY = Family(
     dt_transforms=(DtTransform.SOFTPLUS,),
     is_complex=False,
     split={"A_log": 0, "dt_bias": 0, "D": 0},
+    parameters=Parameters(decay=("A_log",), step=("dt_bias",)),
 )

@@ -34,10 +34,23 @@ class Rounding:
     Attributes:
         dtypes: the coarse types that set poles, in the order of the layer's tensors.
         half_widths: rms distance over modes, in half-widths of each mode.
+        units: (H, M) how far one unit in the last place of the stored poles, step sizes left out,
+            moves each mode: the distance of its log-poles; None where it was not measured.
+        decay_error: (H, M) the most that rounding to nearest put each decay off by, from above.
     """
 
     dtypes: tuple[str, ...]
     half_widths: float
+    units: Floats | None = None
+    decay_error: Floats | None = None
+
+    def explains(self, spectrum: LayerSpectrum, limit: float) -> bool:
+        """Whether every mode that grows by more than `limit` nat/sample may owe it to rounding."""
+        if self.decay_error is None:
+            return False
+        decay = np.where(spectrum.finite, spectrum.decay, np.inf)
+        grows = decay < -limit
+        return bool(grows.any()) and bool((decay[grows] + self.decay_error[grows] >= 0.0).all())
 
 
 def rounding_of(family: Family, source: LayerSource, spectrum: LayerSpectrum) -> Rounding | None:
@@ -49,28 +62,38 @@ def rounding_of(family: Family, source: LayerSource, spectrum: LayerSpectrum) ->
         spectrum: as it was read.
 
     Returns:
-        None where no coarse tensor moves a pole, and where poles are not finite or have no width.
+        None where no coarse tensor moves a pole, and where no pole is finite or has a width. Modes
+        that are not finite are left out, and 0 in its arrays.
     """
     tensors = dict.fromkeys(source.site.tensors.values())
     coarse = [name for name in tensors if source.checkpoint.info(name).dtype in COARSE]
-    if not coarse or spectrum.non_finite:
+    if not coarse or not spectrum.finite.any():
         return None
-    has_width = spectrum.half_width > 0.0
-    if not has_width.any():
-        return None
-    squares = np.zeros(spectrum.shape)
+    squares, units, decay_error = np.zeros((3, *spectrum.shape))
     dtypes: dict[str, None] = {}
     rng = np.random.default_rng(0)  # the signs of errors are arbitrary; the figure is to be stable
     for name in coarse:
         moved = _moved(family, source, name, rng)
         distance = None if moved is None else _distance(spectrum, moved)
-        if distance is not None and distance.any():
-            squares += distance**2 / 3.0
-            dtypes[source.checkpoint.info(name).dtype] = None
-    if not dtypes:
+        if moved is None or distance is None or not distance.any():
+            continue
+        squares += distance**2 / 3.0
+        if _same_steps(spectrum, moved):
+            units += 2.0 * distance
+        if not np.array_equal(spectrum.decay, moved.decay, equal_nan=True):
+            decay_error += distance
+        dtypes[source.checkpoint.info(name).dtype] = None
+    counts = spectrum.finite & (spectrum.half_width > 0.0)
+    if not dtypes or not counts.any():
         return None
-    relative = squares[has_width] / spectrum.half_width[has_width] ** 2
-    return Rounding(tuple(dtypes), math.sqrt(relative.mean()))
+    relative = squares[counts] / spectrum.half_width[counts] ** 2
+    return Rounding(tuple(dtypes), math.sqrt(relative.mean()), units, decay_error)
+
+
+def _same_steps(spectrum: LayerSpectrum, moved: LayerSpectrum) -> bool:
+    if spectrum.dt is None or moved.dt is None:
+        return True
+    return np.array_equal(spectrum.dt, moved.dt, equal_nan=True)
 
 
 def half_units(stored: Array, dtype: str) -> Floats:
@@ -112,15 +135,19 @@ def _moved(
 
 def _distance(spectrum: LayerSpectrum, moved: LayerSpectrum) -> Floats | None:
     """(H, M), |difference of log-poles| of each mode; None where the moved layer is not alike."""
-    if moved.shape != spectrum.shape or moved.non_finite:
+    if moved.shape != spectrum.shape or not (moved.finite | ~spectrum.finite).all():
         return None
     if spectrum.structure is Structure.DPLR:  # eigenvalues come in no order
+        if spectrum.non_finite:
+            return None
         pairs = zip(spectrum.log_poles, moved.log_poles, strict=True)
         return np.stack([np.abs(here[:, None] - there).min(axis=1) for here, there in pairs])
-    turn = moved.omega_unwrapped - spectrum.omega_unwrapped
-    if spectrum.discretization is not Discretization.ZOH:  # angles are told up to full turns
-        turn = turn - TWO_PI * np.round(turn / TWO_PI)
-    return np.hypot(moved.decay - spectrum.decay, turn)
+    with np.errstate(invalid="ignore"):
+        turn = moved.omega_unwrapped - spectrum.omega_unwrapped
+        if spectrum.discretization is not Discretization.ZOH:  # angles are told up to full turns
+            turn = turn - TWO_PI * np.round(turn / TWO_PI)
+        distance = np.hypot(moved.decay - spectrum.decay, turn)
+    return np.where(spectrum.finite, distance, 0.0)
 
 
 class Beside(Checkpoint):

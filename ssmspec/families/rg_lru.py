@@ -23,7 +23,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource
+from ssmspec.families.base import Family, Found, LayerSite, LayerSource, Parameters
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.parts.diagonal import (
     read_real,
@@ -123,4 +123,5 @@ FAMILY = Family(
     write=write,
     discretizations=(Discretization.NATIVE,),
     is_complex=False,
+    parameters=Parameters(decay=("rate", "bias")),
 )

@@ -29,7 +29,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
+from ssmspec.families.base import Family, Found, LayerSite, LayerSource, Parameters, require_shape
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.families.parts.diagonal import exp, read_real
 from ssmspec.families.parts.gates import (
@@ -168,4 +168,5 @@ FAMILY = Family(
     write=write,
     discretizations=(Discretization.NATIVE,),
     is_complex=False,
+    parameters=Parameters(decay=("decay",)),
 )

@@ -25,6 +25,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -140,4 +141,5 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(decay=("log_A_real",), angle=("A_imag",), step=("log_dt",)),
 )

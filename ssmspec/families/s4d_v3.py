@@ -29,6 +29,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -162,4 +163,5 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(decay=("inv_A_real",), angle=("A_imag",), step=("log_dt",)),
 )  # fmt: skip

@@ -34,6 +34,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -254,4 +255,5 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(decay=("A_real",), angle=("A_imag",), step=("inv_dt",)),
 )  # fmt: skip

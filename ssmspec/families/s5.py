@@ -36,6 +36,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
     require_shape,
 )
@@ -309,4 +310,7 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(
+        decay=("Lambda_re", "Lambda"), angle=("Lambda_im", "Lambda"), step=("log_step",)
+    ),
 )

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ssmspec.arrays import Array, Floats
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
+from ssmspec.families.base import Family, Found, LayerSite, LayerSource, Parameters, require_shape
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.parts.diagonal import (
     exp,
@@ -138,4 +138,5 @@ FAMILY = Family(
     dt_transforms=(DtTransform.SOFTPLUS,),
     is_complex=False,
     assumable=(EXP_A, SOFTPLUS_A),
+    parameters=Parameters(decay=("A_log",), step=("bdelta",)),
 )

@@ -26,6 +26,7 @@ from ssmspec.families.base import (
     Found,
     LayerSite,
     LayerSource,
+    Parameters,
     choose_discretization,
 )
 from ssmspec.families.catalog import Catalog
@@ -146,4 +147,5 @@ FAMILY = Family(
     write=write,
     discretizations=(Discretization.NATIVE,),
     read_kernel=read_kernel,
+    parameters=Parameters(decay=("poles",), angle=("poles",)),
 )

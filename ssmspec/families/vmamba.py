@@ -22,7 +22,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 from ssmspec.errors import LayoutError
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource, require_shape
+from ssmspec.families.base import Family, Found, LayerSite, LayerSource, Parameters, require_shape
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.parts.diagonal import (
     read_real,
@@ -110,4 +110,5 @@ FAMILY = Family(
     known_inits=("s4d-real",),
     dt_transforms=(DtTransform.SOFTPLUS,),
     is_complex=False,
+    parameters=Parameters(decay=("A_logs",), step=("dt_projs_bias",)),
 )

@@ -7,6 +7,7 @@ from ssmspec.metrics import (
     coverage,
     distribution,
     entanglement,
+    heard,
     initialization,
     kernel_energy,
     kernel_hankel,
@@ -17,7 +18,7 @@ from ssmspec.metrics import (
     step_size,
 )
 from ssmspec.metrics.aggregate import combine
-from ssmspec.metrics.base import Aggregate, Context, Metric, Requirement
+from ssmspec.metrics.base import KERNEL, Aggregate, Context, Metric, Requirement
 from ssmspec.metrics.profiles import power_profile, timescale_profile
 from ssmspec.outcome import Outcome
 from ssmspec.registry import Registry
@@ -36,6 +37,7 @@ METRICS: Registry[Metric] = Registry(
         *entanglement.METRICS,
         *initialization.METRICS,
         *kernel_response.METRICS,
+        *heard.METRICS,
         *kernel_energy.METRICS,
         *kernel_hankel.METRICS,
         *kernel_redundancy.METRICS,
@@ -49,12 +51,22 @@ def measure_layer(spectrum: LayerSpectrum, context: Context) -> dict[str, Outcom
 
     Args:
         spectrum: the layer's poles.
-        context: what is known beside them.
+        context: what is known beside them. Its kernel may lack some of the layer's channels, whose
+            B or C are not numbers: what needs the kernel is measured over those it has.
 
     Returns:
         One entry a metric, in table order.
     """
-    return {identifier: metric(spectrum, context) for identifier, metric in METRICS.items()}
+    return {
+        identifier: measure_one(metric, spectrum, context) for identifier, metric in METRICS.items()
+    }
+
+
+def measure_one(metric: Metric, spectrum: LayerSpectrum, context: Context) -> Outcome:
+    """One metric of a layer, over the channels of its kernel where it needs that."""
+    if KERNEL in metric.needs and context.kernel is not None:
+        return metric(context.kernel.spectrum, context)
+    return metric(spectrum, context)
 
 
 __all__ = [
@@ -65,6 +77,7 @@ __all__ = [
     "Requirement",
     "combine",
     "measure_layer",
+    "measure_one",
     "power_profile",
     "timescale_profile",
 ]

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from ssmspec.arrays import Bools
+from ssmspec.arrays import Bools, Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.kernel import Kernel
 from ssmspec.outcome import Direction, Measured, NotApplicable, NotFinite, Outcome
@@ -37,6 +37,8 @@ class Context:
         no_kernel: why there is none, as a clause.
         row_stride: samples from one row of an image to the next, or None.
         resample: by what factor a run is to lower the sample rate, or None where nobody asked.
+        slack: (H, M) distance in nat or rad a sample within which a mode counts as where it began,
+            because its parameters are stored so coarsely; None where they are not.
         nearest: layer -> (drift, scheme id) of its nearest reference, once it was searched for.
     """
 
@@ -47,6 +49,7 @@ class Context:
     no_kernel: str = "C is not in the file"
     row_stride: int | None = None
     resample: float | None = None
+    slack: Floats | None = None
     nearest: dict[LayerSpectrum, tuple[float, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -110,6 +113,7 @@ class Metric:
         needs: requirements, checked in order; the first that is missing is the reason given.
             Finite poles are required of every layer and need not be named.
         source: where the definition comes from.
+        note: what the number is easily mistaken for, in full sentences; empty where for nothing.
     """
 
     id: str
@@ -121,6 +125,7 @@ class Metric:
     measure: Callable[[LayerSpectrum, Context], float | str | NotApplicable]
     needs: tuple[Requirement, ...] = ()
     source: str = "ssmspec"
+    note: str = ""
 
     def __call__(self, layer: LayerSpectrum, context: Context) -> Outcome:
         """Measure one layer; a number that is not finite never leaves this function."""
@@ -149,6 +154,11 @@ def share(mask: Bools) -> float:
     return int(np.count_nonzero(mask)) / mask.size
 
 
+def resonant(layer: LayerSpectrum) -> Bools:
+    """(H, M), the modes that have a frequency: stable ones that outlast a sample, decay <= 1."""
+    return layer.stable & (layer.decay <= 1.0)
+
+
 def _requires(
     label: str, holds: Callable[[LayerSpectrum, Context], bool], reason: str
 ) -> Requirement:
@@ -175,6 +185,11 @@ SEQUENCE_LENGTH = _requires(
 )
 STABLE_MODE = _requires(
     "a stable mode", lambda layer, _: bool(layer.stable.any()), "no mode is stable"
+)
+RESONANT_MODE = _requires(
+    "a stable mode with decay <= 1",
+    lambda layer, _: bool(resonant(layer).any()),
+    "no stable mode outlasts a sample (decay <= 1), and a shorter one has no frequency",
 )
 SEVERAL_CHANNELS = _requires(
     "two or more channels",

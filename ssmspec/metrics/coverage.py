@@ -1,10 +1,10 @@
 """Coverage: how much of the band [0, pi] the resonances of a layer reach.
 
-A stable mode reaches from f - b to f + b, with f its folded frequency and b the half-power
-half-width of its resonance; where the sequence length L is known, b is at least pi/L, because no
-sequence of L samples tells frequencies apart that are closer. What no mode reaches is a gap. A mode
-that grows has no resonance and reaches nothing: without stable modes coverage is 0 and the whole
-band, 0.5 cycles/sample, is one gap.
+A stable mode that outlasts a sample (decay <= 1) reaches from f - b to f + b, with f its folded
+frequency and b the half-power half-width of its resonance; where the sequence length L is known, b
+is at least pi/L, because no sequence of L samples tells frequencies apart that are closer. What no
+mode reaches is a gap. A mode that grows has no resonance, and one that is gone within a sample has
+no frequency: neither counts.
 """
 
 from __future__ import annotations
@@ -12,10 +12,23 @@ from __future__ import annotations
 import numpy as np
 
 from ssmspec.arrays import Bools, Floats
-from ssmspec.metrics.base import ALIASABLE, COMPLEX, Aggregate, Context, Metric
+from ssmspec.metrics.base import (
+    ALIASABLE,
+    COMPLEX,
+    RESONANT_MODE,
+    Aggregate,
+    Context,
+    Metric,
+    resonant,
+)
 from ssmspec.outcome import Direction
 from ssmspec.spectrum import LayerSpectrum
 from ssmspec.units import CYCLES_PER_SAMPLE, FRACTION, omega_to_freq
+
+REACH_ONLY = (
+    "A gap says that no pole resonates there, not that the layer is deaf to it: heard_coverage "
+    "says what B and C let through."
+)
 
 
 def gaps(layer: LayerSpectrum, context: Context, heard: Bools, channels: int = 1) -> Floats:
@@ -56,22 +69,22 @@ def gaps(layer: LayerSpectrum, context: Context, heard: Bools, channels: int = 1
 
 def coverage(layer: LayerSpectrum, context: Context) -> float:
     """Share of the band within reach of a stable mode, in [0, 1]."""
-    return _covered(gaps(layer, context, layer.stable))
+    return _covered(gaps(layer, context, resonant(layer)))
 
 
 def alias_free_coverage(layer: LayerSpectrum, context: Context) -> float:
     """Share of the band within reach of a stable mode that is not an alias, in [0, 1]."""
-    return _covered(gaps(layer, context, layer.stable & ~layer.aliased))
+    return _covered(gaps(layer, context, resonant(layer) & ~layer.aliased))
 
 
 def channel_coverage(layer: LayerSpectrum, context: Context) -> float:
     """Share of the band that one channel reaches, averaged over channels, in [0, 1]."""
-    return _covered(gaps(layer, context, layer.stable, layer.channels))
+    return _covered(gaps(layer, context, resonant(layer), layer.channels))
 
 
 def largest_gap(layer: LayerSpectrum, context: Context) -> float:
     """Longest stretch of the band out of reach, cycles/sample, in [0, 0.5]."""
-    return float(omega_to_freq(gaps(layer, context, layer.stable).max()))
+    return float(omega_to_freq(gaps(layer, context, resonant(layer)).max()))
 
 
 def _covered(uncovered: Floats) -> float:
@@ -85,10 +98,11 @@ METRICS = (
         unit=FRACTION,
         direction=Direction.HIGHER,
         aggregate=Aggregate.MEAN,
-        summary="share of the band from 0 to Nyquist within reach of a stable mode",
-        formula="|union of [f - b, f + b] in [0, pi]| / pi, b = max(half_width, pi/L)",
+        summary="share of the band from 0 to Nyquist within reach of a mode",
+        formula="|union of [f - b, f + b] in [0, pi]| / pi, decay <= 1, b = max(half_width, pi/L)",
         measure=coverage,
-        needs=(COMPLEX,),
+        needs=(COMPLEX, RESONANT_MODE),
+        note=REACH_ONLY,
     ),
     Metric(
         id="alias_free_coverage",
@@ -98,7 +112,7 @@ METRICS = (
         summary="coverage by the modes that are not aliased",
         formula="coverage over |omega_unwrapped| <= pi (1 + 1e-6)",
         measure=alias_free_coverage,
-        needs=(COMPLEX, ALIASABLE),
+        needs=(COMPLEX, ALIASABLE, RESONANT_MODE),
     ),
     Metric(
         id="channel_coverage",
@@ -108,16 +122,17 @@ METRICS = (
         summary="coverage of one channel alone, averaged over channels",
         formula="mean over channels of coverage",
         measure=channel_coverage,
-        needs=(COMPLEX,),
+        needs=(COMPLEX, RESONANT_MODE),
     ),
     Metric(
         id="largest_gap",
         unit=CYCLES_PER_SAMPLE,
         direction=Direction.LOWER,
         aggregate=Aggregate.MAX,
-        summary="longest stretch of the band that no stable mode reaches",
-        formula="max gap of the union of [f - b, f + b] in [0, pi], over 2 pi",
+        summary="longest stretch of the band that no mode reaches",
+        formula="max gap of the union of [f - b, f + b] in [0, pi], decay <= 1, over 2 pi",
         measure=largest_gap,
-        needs=(COMPLEX,),
+        needs=(COMPLEX, RESONANT_MODE),
+        note=REACH_ONLY,
     ),
 )

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ssmspec.arrays import Floats
+from ssmspec.arrays import Array, Floats
 from ssmspec.errors import SsmspecError
 from ssmspec.metrics.base import KNOWN_INITIALIZATION, Aggregate, Context, Metric
 from ssmspec.metrics.entanglement import ranked_modes
@@ -24,11 +24,20 @@ UNMOVED = 1e-6
 constants (float32(pi) n for pi n), which is up to a few 1e-7 of a pole and, far from the origin,
 much more than 1e-6 of a half-width."""
 
+EIGENVALUE_ERROR = 2e-7
+"""Likewise, as a share of the channel's largest pole: code that computes the spectrum of a matrix
+in single precision errs by its rounding times the norm of the matrix, in every pole."""
+
+FARTHEST = 10.0
+"""Half-widths rms beyond which a layer resembles no initialization; by definition."""
+
 HALF_WIDTHS = "half-widths"
 NAME = "scheme"
 
 
-def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | None:
+def displacements(
+    layer: LayerSpectrum, reference: LayerSpectrum, slack: Floats | None = None
+) -> Floats | None:
     """Distance of every mode from the reference's mode it is matched with, in half-widths of that.
 
     The distance of two modes is hypot(difference of decay, difference of |omega_unwrapped|), and 0
@@ -37,6 +46,8 @@ def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | No
     Args:
         layer: finite poles.
         reference: the layer it is measured from.
+        slack: (H, M) distance within which a mode of `layer` counts as unmoved; None for none
+            beyond that rounding.
 
     Returns:
         (H, M), each channel's modes by rank; None where a reference mode has no width (no damping)
@@ -58,7 +69,13 @@ def displacements(layer: LayerSpectrum, reference: LayerSpectrum) -> Floats | No
     if not half_width.all():
         return None
     moved: Floats = np.abs(ranked(layer) - start)
-    moved[moved < UNMOVED * np.abs(start)] = 0.0
+    size = np.abs(start)
+    allowed = UNMOVED * size
+    allowed += EIGENVALUE_ERROR * size.max(axis=1, keepdims=True)
+    del size
+    if slack is not None:
+        allowed += np.take_along_axis(slack, _ranks(layer), axis=1)
+    moved[moved < allowed] = 0.0
     with np.errstate(over="ignore"):  # beside a width of next to nothing
         moved /= half_width
     return moved
@@ -69,9 +86,14 @@ def _ranked_decays(layer: LayerSpectrum) -> Floats:
     return np.sort(layer.decay, axis=1)
 
 
-def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
+def _ranks(layer: LayerSpectrum) -> Array:
+    """(H, M), the order of each channel's modes in `ranked_modes`."""
+    return np.lexsort((layer.decay, np.abs(layer.omega_unwrapped)), axis=1)
+
+
+def drift(layer: LayerSpectrum, reference: LayerSpectrum, slack: Floats | None = None) -> float:
     """Root-mean-square of `displacements`, in half-widths; infinite where there are none."""
-    moved = displacements(layer, reference)
+    moved = displacements(layer, reference, slack)
     if moved is None:
         return math.inf
     with np.errstate(over="ignore"):
@@ -81,7 +103,14 @@ def drift(layer: LayerSpectrum, reference: LayerSpectrum) -> float:
 def init_scheme(layer: LayerSpectrum, context: Context) -> str | NotApplicable:
     """Id of the nearest known initialization."""
     nearest = _nearest(layer, context)
-    return nearest if isinstance(nearest, NotApplicable) else nearest[1]
+    if isinstance(nearest, NotApplicable):
+        return nearest
+    away, scheme = nearest
+    if away > FARTHEST:
+        return NotApplicable(
+            f"none lies within {FARTHEST:g} half-widths (the nearest, {scheme}, is {away:.3g} away)"
+        )
+    return scheme
 
 
 def init_drift(layer: LayerSpectrum, context: Context) -> float | NotApplicable:
@@ -93,7 +122,10 @@ def init_drift(layer: LayerSpectrum, context: Context) -> float | NotApplicable:
 def _nearest(layer: LayerSpectrum, context: Context) -> tuple[float, str] | NotApplicable:
     """(drift, scheme id) of the nearest reference; the first of several equally near."""
     if layer not in context.nearest:
-        drifts = [(drift(layer, start), scheme) for scheme, start in context.references.items()]
+        drifts = [
+            (drift(layer, start, context.slack), scheme)
+            for scheme, start in context.references.items()
+        ]
         context.nearest[layer] = min(drifts, key=lambda item: item[0])
     answer = context.nearest[layer]
     if math.isinf(answer[0]):
@@ -108,7 +140,7 @@ METRICS = (
         direction=Direction.NEITHER,
         aggregate=Aggregate.COMMON,
         summary="the known initialization nearest to the layer, at its own step sizes",
-        formula="scheme with the smallest init_drift",
+        formula="scheme with the smallest init_drift, up to 10 half-widths",
         measure=init_scheme,
         needs=(KNOWN_INITIALIZATION,),
     ),
@@ -121,5 +153,10 @@ METRICS = (
         formula="rms over modes of |log_pole - initial log_pole| / initial half_width",
         measure=init_drift,
         needs=(KNOWN_INITIALIZATION,),
+        note=(
+            "It tells of the poles at the layer's own step sizes. A layer whose step sizes, B, C "
+            "or D alone were trained has a drift of 0; so has one whose poles were frozen. Poles "
+            "within one unit in the last place of the stored type count as unmoved."
+        ),
     ),
 )

@@ -244,6 +244,10 @@ METRICS = (
         measure=energy_horizon,
         needs=(KERNEL, SUMMABLE),
         source="ssmspec, after arXiv 2508.20441",
+        note=(
+            "Energy kept is not accuracy kept: a model cut to lags that hold nine tenths of its "
+            "energy can fall to chance, because later layers build on the rest."
+        ),
     ),
     Metric(
         id="locality",
@@ -255,6 +259,7 @@ METRICS = (
         measure=locality,
         needs=(KERNEL, SEQUENCE_LENGTH),
         source="ssmspec, after arXiv 2508.20441",
+        note="Energy kept is not accuracy kept: see energy_horizon.",
     ),
     Metric(
         id="stride_energy",

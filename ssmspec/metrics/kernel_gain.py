@@ -232,7 +232,7 @@ class _Search:
                 found.append((gain, omega))
                 best = max(best, gain)
         near = [omega for gain, omega in found if gain > (1.0 - 1e-6) * best]
-        return max(self.system.gain(omega) for omega in near[:2])
+        return max((self.system.gain(omega) for omega in near[:2]), default=best)
 
     def _estimate(self, places: Array, steps: int) -> None:
         """Estimate the gains of some frequencies, except where they cannot be the highest."""

@@ -45,7 +45,8 @@ def redundant_modes(layer: LayerSpectrum) -> Bools:
 
     Because |1 - a* b|^2 = |a - b|^2 + (1 - |a|^2)(1 - |b|^2), a distance below t says that
     |a - b|^2 < t^2 / (1 - t^2) (1 - |a|^2)(1 - |b|^2). Of a layer that stores one of each conjugate
-    pair, a mode and its conjugate are the same mode.
+    pair, a mode and its conjugate are the same mode. Of one that stores all poles, only those on
+    the same side of the real axis are compared: the other half of a pair repeats nothing.
 
     Returns:
         (H, M)
@@ -59,6 +60,7 @@ def _redundant_modes(layer: LayerSpectrum) -> Bools:
     real, imag = poles.real, poles.imag
     if layer.symmetry is Symmetry.HALF:
         imag = np.abs(imag)
+    both_sides = layer.symmetry is Symmetry.FULL
     room = -np.expm1(-2.0 * layer.decay) * (SAME / np.sqrt(1.0 - SAME**2))
     channels, modes = layer.shape
     found = np.zeros(layer.shape, dtype=np.bool_)
@@ -75,6 +77,8 @@ def _redundant_modes(layer: LayerSpectrum) -> Bools:
             same = distance <= room[some, part, None] * room[some, None, :]
             own = np.arange(start, min(start + rows, modes))
             same[:, own - start, own] = False
+            if both_sides:
+                same &= imag[some, part, None] * imag[some, None, :] >= 0.0
             found[some, part] = same.any(axis=2)
     return found
 
@@ -100,6 +104,10 @@ METRICS = (
         measure=redundant_mode_fraction,
         needs=(TIME_INVARIANT,),
         source="pseudo-hyperbolic metric of the unit disk",
+        note=(
+            "It compares poles alone: two modes of one place can still add up to more than one can "
+            "do (k r^k), and effective_order says how many states the kernel needs."
+        ),
     ),
     Metric(
         id="dead_mode_fraction",

@@ -170,6 +170,10 @@ METRICS = (
         formula="max over decay >= 0 of ln(100) / decay / L",
         measure=memory_ratio,
         needs=(SEQUENCE_LENGTH, STABLE_MODE),
+        note=(
+            "One slow mode sets it, whether or not C lets that mode be heard: energy_beyond says "
+            "which share of the kernel's energy does outlive the sequence."
+        ),
     ),
     Metric(
         id="timescale_coverage",

@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from ssmspec.analysis.model import Model, Progress
+from ssmspec.analysis.target import Target, Wish, target
 from ssmspec.arrays import Array
 from ssmspec.checkpoints import Checkpoint
 from ssmspec.checkpoints.torch.archive import TorchZipCheckpoint
@@ -20,7 +21,7 @@ from ssmspec.families.find import FoundLayer, find_layers
 from ssmspec.metrics import METRICS
 from ssmspec.metrics.base import Context
 from ssmspec.naming import printable
-from ssmspec.outcome import Outcome
+from ssmspec.outcome import Measured, Outcome
 from ssmspec.reading import Discretization, Reading
 from ssmspec.reinitialization.kernels import (
     changed_outputs,
@@ -30,7 +31,6 @@ from ssmspec.reinitialization.kernels import (
     searched,
 )
 from ssmspec.reinitialization.overlay import Overlay
-from ssmspec.reinitialization.target import Target, Wish, target
 from ssmspec.results.reinit import CPolicy, LayerChange
 from ssmspec.schemes import SCHEMES, SchemeOptions
 from ssmspec.spectrum import LayerSpectrum
@@ -46,6 +46,15 @@ COMPARED = (
 
 MOVED = 0.5
 """Half-widths by which rounding may move a pole before there is a warning, as for PRC001."""
+
+FALLING = {
+    "coverage": {"coverage": ""},
+    "memory": {"memory_ratio": " sequences", "time_constant_p95": " samples"},
+}
+"""What is said when it falls, and the metrics that tell, the first that is there, with a unit."""
+
+FALLS = 1e-3
+"""Relative fall that is only rounding (heuristic)."""
 
 AT_END = 0.1
 """Share of channels at an end of the range of xi from which a wider range is suggested
@@ -317,6 +326,31 @@ def search_notes(changes: Sequence[LayerChange]) -> Iterator[str]:
             f"{100 * share:.0f} % of the channels took the smallest or largest xi there was; a "
             f"wider range (--xi-min, --xi-max) may fit better"
         )
+
+
+def fallen_notes(changes: Sequence[LayerChange]) -> Iterator[str]:
+    """A sentence where the layers reach less of the band, or remember less long, than before."""
+    for what, metrics in FALLING.items():
+        falls = [(fall, change) for change in changes if (fall := _fall(change, metrics))]
+        if falls:
+            (before, after, unit), worst = min(falls, key=lambda item: item[0][1] / item[0][0])
+            several = f" in {len(falls)} of {len(changes)} layers, the most"
+            yield (
+                f"{what} falls{several if len(changes) > 1 else ''} in {printable(worst.name)}: "
+                f"from {before:.3g} to {after:.3g}{unit}"
+            )
+
+
+def _fall(change: LayerChange, metrics: Mapping[str, str]) -> tuple[float, float, str] | None:
+    """Before and after of the first of these metrics that has both, where it falls; its unit."""
+    for metric, unit in metrics.items():
+        before, after = change.before.get(metric), change.after.get(metric)
+        if isinstance(before, Measured) and isinstance(after, Measured):
+            x, y = before.value, after.value
+            if isinstance(x, str) or isinstance(y, str):
+                return None
+            return (x, y, unit) if y < x * (1.0 - FALLS) else None
+    return None
 
 
 def rounding_warnings(change: LayerChange, checkpoint: Checkpoint) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ssmspec.analysis.target import Target, Wish
 from ssmspec.arrays import Array
 from ssmspec.errors import LayoutError, SchemeError, UsageError
 from ssmspec.families.base import LayerSource
@@ -13,7 +14,6 @@ from ssmspec.families.find import FoundLayer
 from ssmspec.kernel import Kernel
 from ssmspec.naming import printable
 from ssmspec.reinitialization.fitting import fit, match, search_decay
-from ssmspec.reinitialization.target import Target, Wish
 from ssmspec.results.reinit import CPolicy, KernelChange, XiSearch
 from ssmspec.spectrum import LayerSpectrum
 

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import TypeVar, Unpack
 
 from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, open_model
+from ssmspec.analysis.target import Wish
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.reading import Reading
-from ssmspec.reinitialization.changes import Task, plan, rounding_warnings, search_notes
+from ssmspec.reinitialization.changes import (
+    Task,
+    fallen_notes,
+    plan,
+    rounding_warnings,
+    search_notes,
+)
 from ssmspec.reinitialization.outputs import check_output, write_output
-from ssmspec.reinitialization.target import Wish
 from ssmspec.results.reinit import CPolicy, DtPolicy, Reinitialization, StepSizes
 from ssmspec.schemes import SCHEMES, SchemeOptions
 
@@ -99,6 +105,7 @@ def reinit(
                 made.require_in(written)
         told = [*notes, *(note for planned in made.layers for note in planned.notes)]
         told += search_notes(changes)
+        told += fallen_notes(changes)
         return Reinitialization(
             **model.about(),
             scheme=scheme,

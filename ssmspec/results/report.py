@@ -55,6 +55,7 @@ class LayerReport:
         lags: share of the kernel's energy by octave of lag, 0, [1, 2), [2, 4), ... up to L; empty
             where there is no kernel or no L.
         complete: every metric there is was asked for, so that another id is a mistake.
+        sample_rate: of this layer in hertz, where it is known: samples are then told in seconds.
     """
 
     name: str
@@ -70,6 +71,7 @@ class LayerReport:
     timescales: tuple[float, ...] = ()
     lags: tuple[float, ...] = ()
     complete: bool = field(default=False, compare=False)
+    sample_rate: float | None = field(default=None, compare=False)
 
     def value(self, metric: str) -> float | None:
         """The number of a metric, or None when it is not applicable or not a number.

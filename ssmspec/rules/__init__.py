@@ -14,6 +14,8 @@ from ssmspec.rules import (
     stability,
 )
 from ssmspec.rules.base import Evidence, Rule
+from ssmspec.rules.presets import RECOMMENDED
+from ssmspec.rules.settings import Setting
 
 RULES: Registry[Rule] = Registry(
     "rule",
@@ -21,9 +23,12 @@ RULES: Registry[Rule] = Registry(
     (
         stability.STB001,
         stability.STB002,
+        stability.LST001,
+        kernel.DEA002,
         memory.ACC001,
         initialization.INI001,
         initialization.INI002,
+        initialization.INI004,
         initialization.INI003,
         precision.PRC001,
         memory.MEM001,
@@ -36,6 +41,7 @@ RULES: Registry[Rule] = Registry(
         kernel.DEA001,
         kernel.RED001,
         kernel.LOC001,
+        kernel.LOC002,
         kernel.RES001,
         regression.REG001,
     ),
@@ -45,5 +51,15 @@ RULES: Registry[Rule] = Registry(
 
 def judge(evidence: Evidence) -> list[Finding]:
     """What the rules find in one measured layer under the recommended preset, in table order."""
+    return [finding for finding in judge_all(evidence) if not is_off(finding.code)]
+
+
+def judge_all(evidence: Evidence) -> list[Finding]:
+    """The same with the rules that the recommended preset leaves out, as `--verbose` shows them."""
     findings = (rule.apply(evidence) for rule in RULES.values())
     return [finding for finding in findings if finding is not None]
+
+
+def is_off(code: str) -> bool:
+    """Whether the recommended preset leaves a rule out."""
+    return RECOMMENDED.rules.get(code, Setting()).level == "off"

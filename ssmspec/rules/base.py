@@ -16,12 +16,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+import numpy as np
+
+from ssmspec.arrays import Floats
 from ssmspec.errors import SsmspecError
+from ssmspec.families.base import Family, LayerSource
 from ssmspec.families.precision import Rounding
+from ssmspec.families.scan import LayerScan
 from ssmspec.metrics.base import Context
 from ssmspec.outcome import Finding, Level
 from ssmspec.results.report import LayerReport
-from ssmspec.rules.wording import compared, number
+from ssmspec.rules.wording import compared, number, short_name
 from ssmspec.spectrum import LayerSpectrum
 
 
@@ -41,13 +46,51 @@ class Bound(StrEnum):
 class Evidence:
     """What a rule sees: the poles, what was measured of them, and what is known around them.
 
-    `rounding` is how far a coarse type moved the poles, or None where all are stored well enough.
+    Attributes:
+        spectrum: the poles, those that are no numbers included.
+        layer: what was measured of those that are.
+        context: what was known to the metrics.
+        rounding: how far a coarse type moved the poles, or None where all are stored well enough.
+        family: the family's record, or None where the layer is in no file.
+        source: where the layer is stored, or None likewise.
+        scan: what its tensors hold, or None where nobody looked.
+        peers: what the tensors of the model's other layers of this family hold.
+        told: sentences on what was left out or taken for granted; no rule looks at them.
+        lost: layers like this one that lack a tensor this one has: (name, what is missing).
     """
 
     spectrum: LayerSpectrum
     layer: LayerReport
     context: Context
     rounding: Rounding | None = None
+    family: Family | None = None
+    source: LayerSource | None = None
+    scan: LayerScan | None = None
+    peers: tuple[LayerScan, ...] = ()
+    lost: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    told: tuple[str, ...] = ()
+
+    def stored_in(self, kind: str) -> tuple[str, ...]:
+        """Names of the tensors that set something, below the layer's own name.
+
+        Args:
+            kind: `decay`, `angle` or `step`; see `Parameters`.
+        """
+        if self.family is None or self.source is None:
+            return ()
+        tensors = self.source.site.tensors
+        held = [role for role in getattr(self.family.parameters, kind) if role in tensors]
+        return tuple(short_name(tensors[role], self.layer.name) for role in held)
+
+    def values(self, kind: str) -> Floats | None:
+        """The one real tensor that sets something, as stored; None where there is no such one."""
+        if self.family is None or self.source is None:
+            return None
+        held = [r for r in getattr(self.family.parameters, kind) if self.source.has(r)]
+        if len(held) != 1:
+            return None
+        values = self.source.read(held[0])
+        return None if np.iscomplexobj(values) else values
 
 
 @dataclass(frozen=True)
@@ -62,6 +105,7 @@ class Fired:
             a sequence length, say).
         level: set where the rule's own level does not apply, e.g. to a selective family.
         advice: set where the rule's own advice does not apply.
+        layer: the layer it is about, where that is another one than the evidence's.
     """
 
     message: str
@@ -69,6 +113,7 @@ class Fired:
     threshold: float | None = None
     level: Level | None = None
     advice: str | None = None
+    layer: str | None = None
 
 
 Check: TypeAlias = Callable[[Evidence, float], Fired | None]
@@ -90,6 +135,8 @@ class Rule:
             None for a rule that does not judge one layer by itself: the gate applies it.
         bound: which side of the threshold it fires on; a rule with a threshold has one.
         lowest: the smallest threshold that makes sense.
+        counsel: the advice for the layer at hand, by its own parameters; None or empty where the
+            usual one holds.
     """
 
     code: str
@@ -102,6 +149,7 @@ class Rule:
     check: Check | None
     bound: Bound = Bound.NONE
     lowest: float = 0.0
+    counsel: Callable[[Evidence], str] | None = None
 
     def __post_init__(self) -> None:
         if (self.threshold is None) != (self.bound is Bound.NONE):
@@ -121,11 +169,12 @@ class Rule:
         fired = self.check and self.check(evidence, 0.0 if threshold is None else threshold)
         if fired is None:
             return None
+        counsel = self.counsel(evidence) if self.counsel else ""
         return Finding(
             code=self.code,
             level=fired.level or self.level,
-            layer=evidence.layer.name,
-            message=f"{fired.message}. {fired.advice or self.advice}",
+            layer=fired.layer or evidence.layer.name,
+            message=f"{fired.message}. {fired.advice or counsel or self.advice}",
             value=fired.value,
             threshold=threshold if fired.threshold is None else fired.threshold,
         )

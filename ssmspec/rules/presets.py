@@ -43,18 +43,25 @@ class Preset:
         return (*told, *floor)
 
 
+QUIET: Mapping[str, Setting] = {"ENT001": Setting(level="off")}
+"""It fires on every S4D ever trained, and so tells a trained one from none."""
+
 RECOMMENDED = Preset(
     id="recommended",
     summary="for any model: what breaks training or inference; spectral shape is a note",
+    rules=QUIET,
 )
 
 TRAINING_START = Preset(
     id="training-start",
     summary="for a fresh initialization: what the model cannot hear or remember is a warning",
-    rules={code: Setting(level=Level.WARNING) for code in ("ALI001", "COV001", "COV002", "MEM002")},
+    rules={
+        **{code: Setting(level=Level.WARNING) for code in ("ALI001", "COV001", "COV002", "MEM002")},
+        "INI001": Setting(level="off"),
+    },
 )
 
-STRICT = Preset(id="strict", summary="every note is a warning", floor=Level.WARNING)
+STRICT = Preset(id="strict", summary="every note is a warning", rules=QUIET, floor=Level.WARNING)
 
 PRESETS: Registry[Preset] = Registry(
     "preset",

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from ssmspec.outcome import Level
 from ssmspec.rules.base import Bound, Evidence, Fired, Rule, above, below, in_several_channels
-from ssmspec.rules.wording import compared, percent
+from ssmspec.rules.wording import compared, hertz, listed, percent
+
+ENERGY = 0.01
+"""Share of the modes' energy in aliased ones above which they matter, however few they are."""
+
+MOSTLY = 0.5
+"""Share of aliased modes above which aliasing is no note but a warning."""
+
+MOST_TIMES = 1e6
+"""Ratio of two frequencies up to which it is said in hertz."""
 
 
 def _aliasing(evidence: Evidence, threshold: float) -> Fired | None:
@@ -15,18 +24,60 @@ def _aliasing(evidence: Evidence, threshold: float) -> Fired | None:
         shown, most = compared(modes, threshold, percent)
         held = "" if energy is None else f" and hold {percent(energy)} of the modes' energy"
         return Fired(
-            f"{shown} of the modes alias (threshold {most}){held}: dt |Im A| passes pi, so they "
-            f"are heard at a folded frequency",
+            f"{shown} of the modes alias (threshold {most}){held}: {_beyond(evidence)}",
             value=modes,
+            level=Level.WARNING if modes > MOSTLY else None,
         )
-    if energy is not None and energy > threshold:
-        shown, most = compared(energy, threshold, percent)
+    if energy is not None and energy > ENERGY:
+        shown, most = compared(energy, ENERGY, percent)
         return Fired(
-            f"modes that alias hold {shown} of the modes' energy (threshold {most}): dt |Im A| "
-            f"passes pi, so they are heard at a folded frequency",
+            f"modes that alias hold {shown} of the modes' energy (threshold {most}): "
+            f"{_beyond(evidence)}",
             value=energy,
+            threshold=ENERGY,
         )
     return None
+
+
+def _beyond(evidence: Evidence) -> str:
+    """Where Nyquist is passed, in hertz where the rate is known."""
+    passed = "dt |Im A| passes pi, so they are heard at a folded frequency"
+    rate, headroom = evidence.context.sample_rate, evidence.layer.value("nyquist_headroom")
+    if rate is None or headroom is None or not 1.0 / MOST_TIMES < headroom < 1.0:
+        return passed
+    return (
+        f"{passed} (the highest, {hertz(rate / 2 / headroom)}, is beyond Nyquist at "
+        f"{hertz(rate / 2)})"
+    )
+
+
+def _against_aliases(evidence: Evidence) -> str:
+    steps = evidence.stored_in("step")
+    if not steps:
+        return ""
+    grid = _grid(evidence)
+    return (
+        f"Lower the largest step size ({listed(steps)}) or mask these modes (bandlimit), or start "
+        f"from {grid}, whose angles never pass pi."
+    )
+
+
+def _wider(evidence: Evidence) -> str:
+    """Step sizes move the band of a layer that has them; angles of the others do."""
+    steps, angles = evidence.stored_in("step"), evidence.stored_in("angle")
+    if steps:
+        return (
+            f"Widen the range of step sizes ({listed(steps)}) upward, or spread the angles evenly "
+            f"as {_grid(evidence)} does."
+        )
+    if not angles:
+        return ""
+    return f"Spread the angles ({listed(angles)}) evenly, as {_grid(evidence)} does."
+
+
+def _grid(evidence: Evidence) -> str:
+    """The DFouT scheme that the layer can hold: one A for all channels holds no layer-wise grid."""
+    return "dfout-single" if evidence.spectrum.family == "dss" else "dfout"
 
 
 ALI001 = Rule(
@@ -45,6 +96,7 @@ ALI001 = Rule(
     bound=Bound.MAX,
     source="sampling theorem applied to dt |Im A|; the 1 % is a heuristic",
     check=_aliasing,
+    counsel=_against_aliases,
 )
 
 COV001 = Rule(
@@ -63,6 +115,7 @@ COV001 = Rule(
             percent,
         )
     ),
+    counsel=_wider,
 )
 
 COV002 = Rule(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from ssmspec.naming import printable
 
 LARGEST_SHOWN = 300
 """Powers of e whose decimal exponent is beyond this are shown as a bound, not as a number."""
@@ -28,6 +30,30 @@ def power_of_e(exponent: float) -> str:
     if exponent > LARGEST_SHOWN * math.log(10.0):
         return f"more than 1e+{LARGEST_SHOWN}"
     return number(math.exp(exponent))
+
+
+def hertz(rate: float) -> str:
+    """A frequency: 440 Hz, 8 kHz."""
+    return f"{number(rate / 1e3)} kHz" if rate >= 1e3 else f"{number(rate)} Hz"
+
+
+def seconds(samples: float, rate: float) -> str:
+    """A duration in seconds or milliseconds."""
+    duration = samples / rate
+    return f"{number(duration * 1e3)} ms" if duration < 1.0 else f"{number(duration)} s"
+
+
+def short_name(tensor: str, layer: str) -> str:
+    """A tensor's name below its layer's module, printable: `A_log`, `dt_proj.bias`."""
+    dotted = tensor.replace("/", ".").replace("__", ".")
+    module = layer.partition(" (")[0]
+    return printable(dotted.removeprefix(f"{module}."))
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names as an enumeration: `A_log`, `w and P`, `a, b and c`."""
+    *others, final = names
+    return f"{', '.join(others)} {last} {final}" if others else final
 
 
 def compared(

@@ -23,7 +23,13 @@ from ssmspec.arrays import Complexes, Floats, row_quantiles
 from ssmspec.errors import UsageError
 from ssmspec.reading import Discretization
 from ssmspec.schemes.options import DEFAULTS, Knobs, SchemeOptions
-from ssmspec.spectrum import Symmetry, bilinear_to_log_poles, zoh_to_log_poles
+from ssmspec.spectrum import (
+    Symmetry,
+    bilinear_to_log_poles,
+    log_poles_to_bilinear,
+    log_poles_to_zoh,
+    zoh_to_log_poles,
+)
 
 Seed: TypeAlias = int | Sequence[int]
 """A non-negative integer, or several: (seed, layer number) gives every layer its own draw."""
@@ -183,13 +189,17 @@ class Scheme:
         dt: Floats | None = None,
         decay: Floats | None = None,
         discretization: Discretization = Discretization.ZOH,
+        log_poles: Complexes | None = None,
+        *,
+        both: bool = False,
     ) -> Iterator[Complexes]:
         """Log-poles that a layer started from, had it been initialized with this scheme.
 
         What the scheme leaves free is taken from the layer itself: a continuous scheme is put at
         the layer's step sizes, and the damping of a discrete one is the median decay of each
         channel. Where the scheme has further settings that a file does not tell (the block count
-        of `s5-hippo`), each gives one reference.
+        of `s5-hippo`), each gives one reference. With one step size a mode it matters which pole
+        stands at which: that of the same rank of |Im A|.
 
         Args:
             channels: H.
@@ -197,18 +207,28 @@ class Scheme:
             dt: the layer's step sizes, broadcastable to (H, M); None where it has none.
             decay: the layer's decays, (H, M), nat/sample.
             discretization: the layer's.
+            log_poles: the layer's, (H, M), whose order the poles take where each has a step size
+                of its own.
+            both: the layer stores both poles of each conjugate pair, M / 2 of the scheme's.
 
         Yields:
             Complex128 (H, M), with modes in the scheme's own order. Nothing for a random scheme,
             nor where the layer lacks what the scheme needs.
         """
-        if not self.has_references(modes, dt, decay):
+        pairs = modes // 2 if both else modes
+        if (both and modes % 2) or not self.has_references(pairs, dt, decay):
             return
-        for options in self.candidates(modes):
+        for options in self.candidates(pairs):
             knobs = options.resolve(self.id, self.options)
-            built = self._build(Request(channels, modes, knobs, _streams(0)[0]))
+            built = self._build(Request(channels, pairs, knobs, _streams(0)[0]))
+            if both:
+                built = np.concatenate([built, built.conj()], axis=1)
             if self.kind is Kind.CONTINUOUS and dt is not None:
+                if log_poles is not None and dt.shape[1] > 1:
+                    built = _in_order_of(_continuous(log_poles, dt, discretization), built)
                 yield _discretize(built, dt, discretization)
+            elif decay is not None and log_poles is not None and channels == 1:
+                yield _damped_alike(log_poles, built)  # such a layer has a damping a mode
             elif decay is not None:
                 yield -row_quantiles(decay, 0.5)[:, None] + 1j * built.imag
 
@@ -249,6 +269,31 @@ def _streams(seed: Seed) -> list[np.random.Generator]:
     except (TypeError, ValueError):
         raise UsageError(f"a seed is a non-negative integer, got {seed!r}") from None
     return [np.random.Generator(np.random.PCG64(child)) for child in children]
+
+
+def _in_order_of(layer: Complexes, poles: Complexes) -> Complexes:
+    """(H, M), each channel's poles where the layer has its pole of the same rank of |Im A|."""
+    ranks = np.lexsort((layer.real, np.abs(layer.imag)), axis=1)
+    ordered = np.take_along_axis(
+        poles, np.lexsort((poles.real, np.abs(poles.imag)), axis=1), axis=1
+    )
+    placed = np.empty_like(poles)
+    np.put_along_axis(placed, ranks, ordered, axis=1)
+    return placed
+
+
+def _damped_alike(layer: Complexes, poles: Complexes) -> Complexes:
+    """(1, M), the angles of `poles`, each with the decay of the layer's mode of the same rank."""
+    ranked = np.argsort(np.abs(layer.imag[0]), kind="stable")
+    placed = np.array(poles)
+    placed.real[0, np.argsort(np.abs(poles.imag[0]), kind="stable")] = layer.real[0, ranked]
+    return placed
+
+
+def _continuous(log_poles: Complexes, dt: Floats, discretization: Discretization) -> Complexes:
+    if discretization is Discretization.BILINEAR:
+        return log_poles_to_bilinear(log_poles, dt)
+    return log_poles_to_zoh(log_poles, dt)
 
 
 def _discretize(poles: Complexes, dt: Floats, discretization: Discretization) -> Complexes:

@@ -2,7 +2,8 @@
 
 The damping of channel h is decay[h] = xi[h] / 2, with log xi spread over [log xi_min, log xi_max]:
 one draw inside each of H equal strata, then permuted so that damping tells nothing of the channel's
-place in the band.
+place in the band. A layer of one channel (a MIMO one, as S5 or LRU) has a damping a mode, drawn
+likewise over its M modes: one damping for all would make it deaf wherever that is small.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ def draw_damping(request: Request) -> Floats:
     """Damping xi of every channel, decorrelated from the channel's number.
 
     Returns:
-        (H,), nat/sample, in [xi_min, xi_max]; the decay is half of it.
+        (H, 1), nat/sample, in [xi_min, xi_max]; the decay is half of it. (1, M) for one channel,
+        decorrelated from the mode's number.
     """
-    low, high, channels = request.knobs.xi_min, request.knobs.xi_max, request.channels
+    low, high = request.knobs.xi_min, request.knobs.xi_max
+    shape = (1, request.modes) if request.channels == 1 else (request.channels, 1)
+    return _strata(request.rng, low, high, shape[0] * shape[1]).reshape(shape)
+
+
+def _strata(rng: np.random.Generator, low: float, high: float, channels: int) -> Floats:
+    """One draw in each of so many log-strata of [low, high], permuted."""
     if low == high:
         return np.full(channels, low)
-    rng = request.rng
     strata = (np.arange(channels) + rng.random(channels)) / channels
     chosen, smallest = strata, np.inf
     for _ in range(MAX_PERMUTATIONS):
@@ -62,7 +69,7 @@ def _damped(angles: Callable[[Request], Floats]) -> Callable[[Request], Complexe
     """
 
     def build(request: Request) -> Complexes:
-        decay = draw_damping(request)[:, None] / 2.0
+        decay = draw_damping(request) / 2.0
         return np.asarray(-decay + 1j * angles(request), dtype=np.complex128)
 
     return build

@@ -3,7 +3,7 @@ import pytest
 
 import ssmspec
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
-from ssmspec.outcome import Measured, NotApplicable, Verdict
+from ssmspec.outcome import NotApplicable, Verdict
 
 
 def s4d(prefix="kernel", channels=4, modes=8, dt=0.01, real=-0.5):
@@ -83,17 +83,18 @@ def test_progress_is_called_for_every_layer():
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_nan_parameters_are_an_error_finding_and_no_numbers():
+def test_nan_parameters_are_an_error_finding_and_hide_no_other_channel():
     state = s4d()
     state["kernel.A_imag"][1, 2] = np.nan
     report = ssmspec.analyze(state)
     assert report.verdict is Verdict.FAIL
     assert "STB002" in {finding.code for finding in report.findings}
-    assert not any(
-        isinstance(outcome, Measured)
-        for key, outcome in report.layers[0].metrics.items()
-        if not key.startswith("step_size")
-    )
+    # the channel that holds it is left out, and the others are measured
+    state = {k: np.delete(v, 1, axis=0) for k, v in s4d().items()}
+    healthy = ssmspec.analyze(state).layers[0]
+    for key in ("max_radius", "coverage", "hinf_max"):
+        assert report.layers[0].metrics[key] == healthy.metrics[key]
+    assert any("channels; the others hold NaN" in told for told in report.assumptions)
 
 
 def test_a_broken_layer_is_skipped_with_its_reason_and_the_rest_is_measured():

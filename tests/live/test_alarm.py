@@ -130,7 +130,7 @@ def test_why_a_run_stops_is_told_even_where_nothing_can_be_saved(tmp_path):
 
 
 def test_raise_on_minds_the_level():
-    model = Model(dt=0.5)  # poles beyond Nyquist: a note
+    model = Model(dt=0.2)  # some poles beyond Nyquist: a note
     SpectrumMonitor(model, raise_on="warning").look(0)
     with pytest.raises(UnhealthySpectrumError, match="findings more") as raised:
         SpectrumMonitor(model, raise_on="info").look(0)

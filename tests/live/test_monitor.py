@@ -314,7 +314,9 @@ def test_summary_sets_the_first_look_against_the_last():
     assert moved[0] == "1"
     aliased = np.mean(np.abs(log_poles(model.layers[1]).imag) > np.pi)
     assert f"0 % -> {100 * aliased:.1f} %" in lines[4]
-    assert any(line.startswith("ALI001 note") and "from step 1, layer 1" in line for line in lines)
+    assert any(
+        line.startswith("ALI001 warning") and "from step 1, layer 1" in line for line in lines
+    )
     assert "layers.1" in monitor.summary(None)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from ssmspec.outcome import Level, NotApplicable
 from ssmspec.rules import RULES, judge
+from ssmspec.rules.book import RuleBook
+from ssmspec.rules.settings import Setting
 from tests.rules.test_rules import codes, evidence, only
 
 # code, metric, value that fires, value that does not: one float64 step apart at the threshold.
@@ -48,7 +50,7 @@ def test_local_by_its_first_lags():
 
 def test_local_by_its_rows():
     chance = 5 / 32
-    finding = only(with_stride(0.579, chance, locality=0.07), "LOC001")
+    finding = only(with_stride(0.579, chance, locality=0.07), "LOC002")
     assert finding.value == 0.579
     assert finding.threshold == 3 * chance
     assert finding.message.startswith(
@@ -56,9 +58,27 @@ def test_local_by_its_rows():
         "multiple (threshold 46.9 %: 3 times chance)"
     )
     assert codes(with_stride(3 * chance, chance)) == []
-    assert codes(with_stride(np.nextafter(3 * chance, 1), chance)) == ["LOC001"]
-    both = only(with_stride(0.8, chance, locality=0.01), "LOC001")
-    assert both.value == 0.01
+    assert codes(with_stride(np.nextafter(3 * chance, 1), chance)) == ["LOC002"]
+    assert codes(with_stride(0.8, chance, locality=0.01)) == ["LOC001", "LOC002"]
+    assert codes(with_stride(1.0, 5 / 14, stride=14)) == []  # 3 times chance is beyond 1
+
+
+def test_aliasing_is_a_warning_where_most_modes_alias():
+    levels = [
+        only(evidence(metrics={"aliased_fraction": share}), "ALI001").level
+        for share in (0.5, np.nextafter(0.5, 1))
+    ]
+    assert levels == [Level.INFO, Level.WARNING]
+    quiet = RuleBook(rules={"ALI001": Setting(max=0.6)})
+    loud = evidence(metrics={"aliased_fraction": 0.3, "aliased_energy": 0.02})
+    [finding] = quiet.judge(loud)  # a configured max is of the share of modes
+    assert (finding.value, finding.threshold, finding.level) == (0.02, 0.01, Level.INFO)
+
+
+def test_aliasing_is_said_in_hertz():
+    facts = evidence(metrics={"aliased_fraction": 0.3, "nyquist_headroom": 0.25})
+    facts = replace(facts, context=replace(facts.context, sample_rate=16_000.0))
+    assert "(the highest, 32 kHz, is beyond Nyquist at 8 kHz)" in only(facts, "ALI001").message
 
 
 def test_aliased_modes_say_what_they_hold():

@@ -7,7 +7,7 @@ import pytest
 
 from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.outcome import Level, NotFinite
-from ssmspec.rules import RULES, judge
+from ssmspec.rules import RULES, judge, judge_all
 from ssmspec.rules.base import Bound, Rule
 from ssmspec.rules.book import Override, RuleBook
 from ssmspec.rules.presets import PRESETS, RECOMMENDED, STRICT, TRAINING_START, Preset
@@ -19,7 +19,8 @@ BOUNDS = {
     "STB001": "max", "ACC001": "max", "INI001": "min", "INI002": "min", "PRC001": "max",
     "MEM001": "max", "MEM002": "min", "MEM003": "max", "ALI001": "max", "COV001": "min",
     "COV002": "min", "ENT001": "max", "DEA001": "max", "RED001": "max", "LOC001": "min",
-    "RES001": "max", "STB002": "none", "INI003": "none", "REG001": "none",
+    "RES001": "max", "INI004": "min", "LOC002": "max", "STB002": "none", "INI003": "none",
+    "LST001": "none", "DEA002": "none", "REG001": "none",
 }  # fmt: skip
 
 # Evidence on which many rules fire at once: levels error, warning and info.
@@ -60,15 +61,16 @@ def test_a_rule_has_a_threshold_and_a_bound_or_neither():
 def test_recommended_is_the_table():
     facts = many()
     assert RuleBook().judge(facts) == judge(facts)
-    for code in RULES:
+    for code in RULES.keys() - {"ENT001"}:
         assert RuleBook().level_of(code, "layers.0").value == LEVELS[code]
+    assert RuleBook().level_of("ENT001", "layers.0") is None
 
 
-def test_training_start_raises_four_rules_and_no_other():
+def test_training_start_raises_four_rules_asks_two_more_or_less_and_no_other():
     raised = {"ALI001", "COV001", "COV002", "MEM002"}
     expected = {
         code: "warning" if code in raised else LEVELS[code]
-        for code in levels(RuleBook(RECOMMENDED), many())
+        for code in levels(RuleBook(RECOMMENDED), many()).keys() - {"INI001"} | {"ENT001"}
     }
     assert raised < set(expected)
     assert levels(RuleBook(TRAINING_START), many()) == expected
@@ -113,7 +115,8 @@ def test_a_rule_that_is_off_can_be_switched_on_for_some_layers():
 
 
 def test_the_table_is_what_judges_a_layer_and_regressions_are_not_in_it():
-    assert RuleBook().codes_for("x") == tuple(code for code in RULES if code != "REG001")
+    left_out = ("REG001", "ENT001")
+    assert RuleBook().codes_for("x") == tuple(code for code in RULES if code not in left_out)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +157,12 @@ def test_the_lowest_threshold_of_every_rule_is_safe_to_judge_by(code):
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'training-start'"):
         PRESETS.require("training_start")
+
+
+def test_what_the_preset_leaves_out_is_shown_to_who_asks():
+    facts = evidence(metrics={"entanglement": 0.9})
+    assert judge(facts) == []
+    assert [finding.code for finding in judge_all(facts)] == ["ENT001"]
 
 
 def test_a_metric_that_is_nan_fires_stb002_by_name():

@@ -18,7 +18,8 @@ from ssmspec.spectrum import LayerSpectrum, Symmetry
 
 LEVELS = {
     "STB001": "error", "STB002": "error", "ACC001": "warning", "INI001": "warning",
-    "INI002": "warning", "INI003": "info", "MEM001": "info", "MEM002": "warning", "MEM003": "info",
+    "INI002": "warning", "INI003": "info", "INI004": "warning", "LST001": "warning",
+    "DEA002": "warning", "LOC002": "info", "MEM001": "info", "MEM002": "warning", "MEM003": "info",
     "ALI001": "info", "COV001": "info", "COV002": "info", "ENT001": "info", "DEA001": "info",
     "RED001": "info", "LOC001": "info", "RES001": "info", "PRC001": "warning", "REG001": "error",
 }  # fmt: skip
@@ -30,16 +31,17 @@ BY_METRIC = [
     ("ALI001", "aliased_fraction", np.nextafter(0.01, 1), 0.01),
     ("COV001", "coverage", np.nextafter(0.9, 0), 0.9),
     ("COV002", "spectral_flatness", np.nextafter(0.5, 0), 0.5),
-    ("ENT001", "entanglement", np.nextafter(0.5, 1), 0.5),
-    ("INI001", "init_drift", np.nextafter(1e-6, 0), 1e-6),
+    ("INI001", "init_drift", np.nextafter(1e-3, 0), 1e-3),
     ("MEM002", "memory_ratio", np.nextafter(1.0, 0), 1.0),
 ]
 
 
 def evidence(
-    decay=((0.01, 0.02), (0.03, 0.04)), *, dt=0.01, length=None, selective=False, metrics=()
+    decay=((0.01, 0.02), (0.03, 0.04)), *, dt="spread", length=None, selective=False, metrics=()
 ):
     decay = np.asarray(decay, dtype=float)
+    if isinstance(dt, str):
+        dt = np.geomspace(0.005, 0.02, decay.shape[0])[:, None]
     omega = np.zeros_like(decay) if selective else np.full_like(decay, 1.0)
     spectrum = LayerSpectrum(
         name="layers.0",
@@ -76,8 +78,14 @@ def only(facts, code):
     return finding
 
 
-def test_table_is_the_recommended_preset():
+def test_levels_are_the_specified_ones():
     assert {code: rule.level.value for code, rule in RULES.items()} == LEVELS
+
+
+def test_entanglement_tells_nobody_anything_and_is_off():
+    facts = evidence(metrics={"entanglement": 0.9})
+    assert codes(facts) == []
+    assert RULES["ENT001"].apply(facts).value == 0.9
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
@@ -249,17 +257,17 @@ def test_zeroed_bias():
     finding = only(evidence(dt=math.log(2.0), selective=True), "INI002")
     assert finding.level is Level.WARNING
     assert finding.value == 0.0
-    assert finding.threshold == 0.25
+    assert finding.threshold == 0.02
     assert "median of 0.693" in finding.message
 
 
 @pytest.mark.parametrize(
     ("spread", "median", "selective", "fires"),
     [
-        (0.24, 0.2, True, True),
-        (0.26, 0.2, True, False),
-        (0.24, 0.09, True, False),
-        (0.24, 0.2, False, False),
+        (0.019, 0.2, True, True),
+        (0.021, 0.2, True, False),
+        (0.019, 0.001, True, True),
+        (0.019, 0.2, False, False),
     ],
 )
 def test_spread_of_step_sizes(spread, median, selective, fires):

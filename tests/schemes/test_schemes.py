@@ -304,3 +304,18 @@ def test_references_name_the_initialization_of_a_real_untrained_file(shared):
         }
         assert distance.pop("s4d-lin") < 1e-6
         assert min(distance.values()) > 1e-2
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_layer_of_one_channel_has_a_damping_a_mode(seed):
+    """One draw in each of M log-strata of [xi_min, xi_max], whose place tells nothing of it."""
+    modes = 64
+    poles = SCHEMES["dfout"].draw(1, modes, seed).log_poles[0]
+    np.testing.assert_allclose(poles.imag, np.pi * np.arange(modes) / modes)
+    log_xi = np.log(-2 * poles.real)
+    strata = np.floor((np.sort(log_xi) - np.log(1e-3)) / np.log(100) * modes)
+    np.testing.assert_array_equal(strata, np.arange(modes))
+    assert np.corrcoef(log_xi, np.arange(modes))[0, 1] ** 2 < 0.01
+    # and it is no drift: the damping is what the scheme leaves free
+    [start] = SCHEMES["dfout"].references(1, modes, None, -poles.real[None], log_poles=poles[None])
+    np.testing.assert_allclose(start[0], poles)

@@ -19,7 +19,14 @@ import numpy as np
 
 from ssmspec.arrays import Array, Bools, Complexes, Floats
 from ssmspec.errors import LayoutError, SchemeError
-from ssmspec.families.base import Family, Found, LayerSite, LayerSource, choose_discretization
+from ssmspec.families.base import (
+    Family,
+    Found,
+    LayerSite,
+    LayerSource,
+    Parameters,
+    choose_discretization,
+)
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.families.parts.diagonal import dt_for, repeat_tied, require_writable, to_poles, untie
 from ssmspec.families.parts.dplr import complete, spectrum_of, unreliable
@@ -199,4 +206,9 @@ FAMILY = Family(
     read_kernel=read_kernel,
     write_kernel=write_kernel,
     reset_kernel=reset_kernel,
+    parameters=Parameters(
+        decay=("A_real", "inv_w_real", "log_w_real", "Lambda_re", "w", "P", "Q"),
+        angle=("A_imag", "w_imag", "Lambda_im", "w"),
+        step=("inv_dt", "log_dt", "log_step"),
+    ),
 )

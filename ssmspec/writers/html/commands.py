@@ -27,6 +27,9 @@ def reading_arguments(reading: Reading) -> list[str]:
         ("--discretization", reading.discretization),
         ("--dt-transform", reading.dt_transform),
         ("--map", reading.layout),
+        ("--part", reading.part),
+        *(("--assume", name) for name in reading.assume),
+        ("--scan", reading.scan),
     ]
     return [part for flag, value in given if value is not None for part in (flag, _written(value))]
 

@@ -80,6 +80,21 @@ def samples(value: float | None) -> str:
     return f"{value:.1e}"
 
 
+def time(value: float | None, sample_rate: float | None) -> str:
+    """A duration: `0.21 s` or `4.1 ms` where the rate is known, else the number of samples."""
+    if value is None or sample_rate is None:
+        return samples(value)
+    duration = value / sample_rate
+    for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (1e4, 1.0, "s")):
+        if abs(duration) < limit:
+            return (
+                f"{duration * factor:.2g} {unit}"
+                if duration * factor < 100
+                else (f"{duration * factor:.0f} {unit}")
+            )
+    return f"{duration:.1e} s"
+
+
 def byte_size(size: int | None) -> str:
     """Bytes as `817 kB`, `12.0 GB`."""
     if size is None:

@@ -19,6 +19,7 @@ from ssmspec.writers.parts.numbers import (
     significant,
     span,
     strip,
+    time,
 )
 from ssmspec.writers.parts.terminal import Column, Name
 
@@ -48,6 +49,10 @@ def _column(
     return header, lambda layer: shown(layer.value(metric)), rank
 
 
+def _time(header: str, metric: str, rank: int) -> tuple[str, Callable[[LayerReport], str], int]:
+    return header, lambda layer: time(layer.value(metric), layer.sample_rate), rank
+
+
 def _plain(value: float | None) -> str:
     return NOT_APPLICABLE if value is None else f"{value:.2f}"
 
@@ -71,7 +76,7 @@ def _count(layer: LayerReport, metric: str) -> str:
 
 _FREQUENCY = (
     ("dt", _dt_range, 3),
-    _column("tau", "time_constant_median", samples, 2),
+    _time("tau", "time_constant_median", 2),
     _column("cover", "coverage", fixed, 1),
     _column("flat", "spectral_flatness", fixed, 1),
     _column("aliased", "aliased_fraction", percent, 1),
@@ -100,9 +105,9 @@ _GRID_METRICS = (
 )  # fmt: skip
 _DECAY = (
     ("dt", _dt_range, 1),
-    _column("tau 5 %", "time_constant_p05", samples, 1),
-    _column("median", "time_constant_median", samples, 1),
-    _column("95 %", "time_constant_p95", samples, 1),
+    _time("tau 5 %", "time_constant_p05", 1),
+    _time("median", "time_constant_median", 1),
+    _time("95 %", "time_constant_p95", 1),
     _column("< 1", "memoryless_fraction", percent, 2),
     _column("octaves", "timescale_coverage", percent, 3),
     ("local", lambda layer: _count(layer, "local_channel_fraction"), 4),
@@ -116,8 +121,8 @@ _DECAY = (
 
 _LEGEND = {
     "dt": "step size",
-    "tau": "time constant, samples",
-    "tau 5 %": "time constants by quantile, samples",
+    "tau": "time constant, samples or as said",
+    "tau 5 %": "time constants by quantile, samples or as said",
     "cover": "band reached",
     "flat": "evenness, 1 is even",
     "aliased": "modes past Nyquist",

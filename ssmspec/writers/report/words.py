@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ssmspec.naming import printable
 from ssmspec.results.report import LayerReport, Report
-from ssmspec.writers.parts.numbers import byte_size, percent, samples
+from ssmspec.writers.parts.numbers import byte_size, percent, time
 
 REACHABLE = 0.999
 """Coverage from which every frequency is called reachable; below, the missing share is named."""
@@ -102,7 +102,10 @@ def _memory(report: Report) -> str:
     longest = [t for layer in report.layers if (t := layer.value("time_constant_p95")) is not None]
     if not longest:
         return ""
-    return f"time constants up to about {samples(max(longest))} samples{nominal}"
+    rates = {layer.sample_rate for layer in report.layers}
+    [rate] = rates if len(rates) == 1 else [None]
+    unit = " samples" if rate is None else ""
+    return f"time constants up to about {time(max(longest), rate)}{unit}{nominal}"
 
 
 def _layers(some: Sequence[LayerReport], everything: Sequence[LayerReport]) -> str:

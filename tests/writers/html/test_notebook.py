@@ -34,7 +34,7 @@ def test_a_report_shows_itself_with_numbers_and_strips(shared):
     assert numbers["flat"] == "0.67"
     assert re.fullmatch(rf"[{BLOCKS} ]{{16}}", numbers["0 .. Nyquist"])
     assert reference[0] == "DFouT"
-    assert "Pass (10 notes): stable" in tree.text
+    assert "Pass (7 notes): stable" in tree.text
     assert "ALI001 note, all 4 layers, most in 0" in tree.text
 
 

@@ -181,7 +181,8 @@ def test_every_option_of_a_reading_is_on_the_command_line(tmp_path):
         seq_len=100, sample_rate=16000.5, row_stride=28, resample=2.0, layers="a*", family="s4d",
         layer_rates=(ssmspec.LayerRate("enc.*", 0.1), ssmspec.LayerRate("x=y", 3.0)),
         discretization=ssmspec.Discretization.BILINEAR, layout=tmp_path / "a map.toml",
-        dt_transform=ssmspec.reading.DtTransform.EXP,
+        dt_transform=ssmspec.reading.DtTransform.EXP, part="ema", assume=("clip-eigs",),
+        scan=ssmspec.reading.Scan.LAYER,
     )  # fmt: skip
     assert all(getattr(asked, field.name) not in (None, ()) for field in fields(Reading))
     taken = []
