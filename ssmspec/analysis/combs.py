@@ -6,14 +6,18 @@ over all of them and measured afterwards, on each layer's energy by lag; no kern
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ssmspec.analysis.measure import Judge
 from ssmspec.arrays import Floats
 from ssmspec.kernel import Kernel
-from ssmspec.metrics.kernel_energy import find_row_stride, stride_chance, stride_share
+from ssmspec.metrics.kernel_energy import (
+    comb_sharpness,
+    find_row_stride,
+    stride_chance,
+    stride_share,
+)
 from ssmspec.metrics.kernel_lags import can_be_summed, lag_energy
 from ssmspec.naming import printable
 from ssmspec.outcome import Finding, Measured, NotApplicable
@@ -63,17 +67,30 @@ class Combs:
 
     @property
     def stride(self) -> int | None:
-        """The stride that most layers show, the shorter of two that as many show; or None."""
-        shown = Counter(comb.stride for comb in self._kept.values() if comb.stride is not None)
-        return min(shown, key=lambda stride: (-shown[stride], stride), default=None)
+        """The stride of the sharpest comb, the shorter of two as sharp; or None."""
+        sharpest = self._sharpest()
+        return None if sharpest is None else sharpest[1]
+
+    def _sharpest(self) -> tuple[str, int] | None:
+        """Which layer shows the stride, and the stride."""
+        shown = [
+            (-comb_sharpness(comb.energy, comb.stride), comb.stride, name)
+            for name, comb in self._kept.items()
+            if comb.stride is not None
+        ]
+        if not shown:
+            return None
+        _, stride, name = min(shown)
+        return name, stride
 
     def told(self) -> Iterator[str]:
         """A sentence for the report, where a stride was found."""
-        if self.stride is not None:
-            first = next(name for name, comb in self._kept.items() if comb.stride == self.stride)
+        sharpest = self._sharpest()
+        if sharpest is not None:
+            name, stride = sharpest
             yield (
-                f"a row stride of {self.stride} samples is read off the comb of the kernel of "
-                f"{printable(first)} (--row-stride changes it)"
+                f"a row stride of {stride} samples is read off the comb of the kernel of "
+                f"{printable(name)} (--row-stride changes it)"
             )
 
     def measured(self, layer: LayerReport, judge: Judge) -> tuple[LayerReport, Sequence[Finding]]:

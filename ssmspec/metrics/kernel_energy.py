@@ -48,6 +48,9 @@ ALIKE = 0.8
 one the shortest is the stride. Heuristic."""
 SHORTEST_ROW = 12
 """Shortest stride looked for: with teeth 5 lags wide, one of 10 cannot stand twice above chance."""
+ROWS = (0.5, 1.5, 2.5, 3.5)
+"""Rows from which strides that lie near one another are compared: one that is a sample off drifts
+by a sample a row, so later rows tell them apart."""
 FEWEST_ROWS = 8
 """Rows a sequence must have for its stride to be looked for. Heuristic."""
 
@@ -155,13 +158,23 @@ def find_row_stride(energy: Floats) -> int | None:
     sharpest = max(rises.values())
     first = min(stride for stride, rise in rises.items() if rise >= ALIKE * sharpest)
     nearby = [stride for stride in range(first, first + 2 * REACH + 1) if stride in rises]
-    best = max(nearby, key=rises.__getitem__)
+    best = max(nearby, key=lambda stride: sum(_rise(cumulative, stride, row) for row in ROWS))
     clear = (
         rises[best] > SHARPEST_RESONANCE
         and _rise(cumulative, best, 1.5) > SECOND_ROW
         and total - float(cumulative[best // 2]) > LEAST_BEYOND * total
     )
     return best if clear else None
+
+
+def comb_sharpness(energy: Floats, stride: int) -> float:
+    """How far above chance the comb of a stride stands, from half a row on.
+
+    Args:
+        energy: (L,) energy by lag.
+        stride: samples.
+    """
+    return _rise(np.concatenate([[0.0], np.cumsum(energy)]), stride, 0.5)
 
 
 def _rise(cumulative: Floats, stride: int, rows: float) -> float:
