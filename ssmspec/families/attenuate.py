@@ -34,19 +34,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog, Module
-from ssmspec.families.parts.diagonal import (
-    choose_dt_transform,
-    dt_for,
-    exp,
-    read_real,
-    require_dimensions,
-    require_writable,
-    softplus,
-    softplus_inverse,
-    to_complex,
-    to_log_poles,
-    to_poles,
-)
+from ssmspec.families.parts import diagonal
 from ssmspec.families.parts.residues import mimo_kernel, read_matrix
 from ssmspec.kernel import MimoKernel
 from ssmspec.naming import printable
@@ -92,19 +80,21 @@ def _variant(module: Module) -> str | None:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(dt A), one dt a state."""
-    (states,) = require_dimensions(source, "log_dt", "states")
+    (states,) = diagonal.require_dimensions(source, "log_dt", "states")
     require_shape(source, "A", (states, 2))
     discretization, _ = choose_discretization(source, FAMILY.discretizations, "")
-    choose_dt_transform(source, (DtTransform.EXP,), "")
-    stored = read_real(source, "A")
-    real = stored[:, 0] if source.site.variant == LRNNX_EVENTS else -softplus(stored[:, 0])
-    dt = exp(read_real(source, "log_dt"))[None]
+    diagonal.choose_dt_transform(source, (DtTransform.EXP,), "")
+    stored = diagonal.read_real(source, "A")
+    real = stored[:, 0] if source.site.variant == LRNNX_EVENTS else -diagonal.softplus(stored[:, 0])
+    dt = diagonal.exp(diagonal.read_real(source, "log_dt"))[None]
     return LayerSpectrum(
         name=source.name,
         family=FAMILY.id,
         discretization=discretization,
         symmetry=_symmetry(source),
-        log_poles=to_log_poles(to_complex(real, stored[:, 1])[None], dt, discretization),
+        log_poles=diagonal.to_log_poles(
+            diagonal.to_complex(real, stored[:, 1])[None], dt, discretization
+        ),
         dt=dt,
         assumptions=TOLD.get(source.site.variant, ()),
     )
@@ -112,10 +102,10 @@ def read(source: LayerSource) -> LayerSpectrum:
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """A (K, 2) and log_dt (K,) at the spectrum's own step size per state."""
-    (states,) = require_dimensions(source, "log_dt", "states")
-    require_writable(source.name, spectrum, (1, states), _symmetry(source))
-    dt = dt_for(source.name, spectrum, (1, states), "one step size per state")
-    poles = to_poles(source.name, spectrum.log_poles, dt, spectrum.discretization)[0]
+    (states,) = diagonal.require_dimensions(source, "log_dt", "states")
+    diagonal.require_writable(source.name, spectrum, (1, states), _symmetry(source))
+    dt = diagonal.dt_for(source.name, spectrum, (1, states), "one step size per state")
+    poles = diagonal.to_poles(source.name, spectrum.log_poles, dt, spectrum.discretization)[0]
     tensors = source.site.tensors
     stored = np.stack([_stored_damping(source, poles), poles.imag], axis=-1)
     return {tensors["A"]: stored, tensors["log_dt"]: np.log(dt[0])}
@@ -130,7 +120,7 @@ def _stored_damping(source: LayerSource, poles: Complexes) -> Floats:
             f"mode without damping (or a growing one) cannot be written; "
             f"use a smallest damping above 0"
         )
-    return softplus_inverse(-poles.real)
+    return diagonal.softplus_inverse(-poles.real)
 
 
 def _symmetry(source: LayerSource) -> Symmetry:
@@ -143,13 +133,13 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
         is_real = source.site.variant == LRNNX
         inputs = _real_matrix(source, "B", 1.0) if is_real else read_matrix(source, "B")
         return mimo_kernel(source, spectrum, read_matrix(source, "C"), inputs)
-    dt = dt_for(source.name, spectrum, spectrum.shape, "one step size per state")
+    dt = diagonal.dt_for(source.name, spectrum, spectrum.shape, "one step size per state")
     outputs = _real_matrix(source, "C", 0.5)
     return MimoKernel(spectrum, outputs, _real_matrix(source, "B", dt.T))
 
 
 def _real_matrix(source: LayerSource, role: str, scale: float | Floats) -> Complexes:
-    return to_complex(read_real(source, role) * scale, np.zeros(1))
+    return diagonal.to_complex(diagonal.read_real(source, role) * scale, np.zeros(1))
 
 
 FAMILY = Family(

@@ -34,23 +34,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import (
-    choose_dt_transform,
-    exp,
-    read_real,
-    require_dimensions,
-    require_writable,
-    to_complex,
-)
-from ssmspec.families.parts.residues import (
-    as_mimo,
-    as_stored,
-    complex_normal,
-    mimo_kernel,
-    mimo_outputs,
-    read_matrix,
-    under,
-)
+from ssmspec.families.parts import diagonal, residues
 from ssmspec.kernel import Kernel, MimoKernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization
@@ -86,18 +70,18 @@ def find(catalog: Catalog) -> Iterator[Found]:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(-exp(nu_log) + i exp(theta_log)), the angle brought into (-pi, pi]."""
-    shape = require_dimensions(source, "nu_log", "states")
+    shape = diagonal.require_dimensions(source, "nu_log", "states")
     require_shape(source, "theta_log", shape)
     discretization, _ = choose_discretization(source, FAMILY.discretizations, "")
-    choose_dt_transform(source, FAMILY.dt_transforms, "")
-    decay = exp(read_real(source, "nu_log"))
-    angle = _wrapped(exp(read_real(source, "theta_log")))
+    diagonal.choose_dt_transform(source, FAMILY.dt_transforms, "")
+    decay = diagonal.exp(diagonal.read_real(source, "nu_log"))
+    angle = _wrapped(diagonal.exp(diagonal.read_real(source, "theta_log")))
     return LayerSpectrum(
         name=source.name,
         family=FAMILY.id,
         discretization=discretization,
         symmetry=Symmetry.FULL,
-        log_poles=to_complex(-decay, angle)[None],
+        log_poles=diagonal.to_complex(-decay, angle)[None],
     )
 
 
@@ -106,8 +90,8 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
 
     Angle 0 becomes `SMALLEST_ANGLE`; a negative angle is stored as 2 pi more.
     """
-    (states,) = require_dimensions(source, "nu_log", "states")
-    require_writable(source.name, spectrum, (1, states), Symmetry.FULL)
+    (states,) = diagonal.require_dimensions(source, "nu_log", "states")
+    diagonal.require_writable(source.name, spectrum, (1, states), Symmetry.FULL)
     decay = spectrum.decay[0]
     if not (decay > 0).all():
         raise SchemeError(
@@ -143,13 +127,13 @@ def _wrapped(angle: Floats) -> Floats:
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
     """C and B_bar = exp(gamma_log) B."""
-    return mimo_kernel(source, spectrum, _matrix(source, "C"), _inputs(source, spectrum))
+    return residues.mimo_kernel(source, spectrum, _matrix(source, "C"), _inputs(source, spectrum))
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C (O, N); B stays, and must be the one that the kernel was made with."""
-    mimo = as_mimo(source, kernel)
-    outputs = mimo_outputs(source, mimo, _inputs(source, mimo.spectrum))
+    mimo = residues.as_mimo(source, kernel)
+    outputs = residues.mimo_outputs(source, mimo, _inputs(source, mimo.spectrum))
     return _stored_outputs(source, outputs)
 
 
@@ -158,7 +142,7 @@ def reset_kernel(
 ) -> Mapping[str, Array]:
     """C (O, N) with normal real and imaginary parts of variance 1/N each."""
     shape = _matrix(source, "C").shape
-    return _stored_outputs(source, complex_normal(rng, shape, 1.0 / np.sqrt(shape[1])))
+    return _stored_outputs(source, residues.complex_normal(rng, shape, 1.0 / np.sqrt(shape[1])))
 
 
 def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
@@ -169,7 +153,7 @@ def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
     B = _matrix(source, "B")
     if not source.has("gamma_log"):
         return B
-    stored = read_real(source, "gamma_log")
+    stored = diagonal.read_real(source, "gamma_log")
     if not np.array_equal(spectrum.log_poles, read(source).log_poles, equal_nan=True):
         stored = _normalization(source, spectrum.decay[0])
     if stored.size != B.shape[0]:
@@ -177,27 +161,27 @@ def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Complexes:
             f"{printable(source.name)}: B has {B.shape[0]} rows, gamma_log {stored.size} values"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        return exp(stored).reshape(-1, 1) * B
+        return diagonal.exp(stored).reshape(-1, 1) * B
 
 
 def _matrix(source: LayerSource, role: str) -> Complexes:
     """B or C, from one complex tensor or from its two parts."""
     parts = (f"{role}_re", f"{role}_im")
     if source.has(role) or not all(map(source.has, parts)):
-        return read_matrix(source, role)
-    real, imag = (read_real(source, part) for part in parts)
+        return residues.read_matrix(source, role)
+    real, imag = (diagonal.read_real(source, part) for part in parts)
     if real.ndim != 2 or real.shape != imag.shape:
         raise LayoutError(
             f"{printable(source.name)}: {parts[0]} has shape {real.shape} and {parts[1]} "
             f"{imag.shape}, expected two matrices of one shape"
         )
-    return to_complex(real, imag)
+    return diagonal.to_complex(real, imag)
 
 
 def _stored_outputs(source: LayerSource, outputs: Complexes) -> dict[str, Array]:
     if source.has("C"):
-        return under(source, {"C": as_stored(source, "C", outputs)})
-    return under(source, {"C_re": outputs.real, "C_im": outputs.imag})
+        return residues.under(source, {"C": residues.as_stored(source, "C", outputs)})
+    return residues.under(source, {"C_re": outputs.real, "C_im": outputs.imag})
 
 
 FAMILY = Family(

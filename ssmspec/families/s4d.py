@@ -30,28 +30,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import (
-    choose_dt_transform,
-    dt_for,
-    exp,
-    log_damping,
-    read_real,
-    require_dimensions,
-    require_writable,
-    stored_to_dt,
-    to_complex,
-    to_log_poles,
-    to_poles,
-)
-from ssmspec.families.parts.residues import (
-    as_siso,
-    as_stored,
-    complex_normal,
-    read_complex,
-    siso_kernel,
-    siso_outputs,
-    under,
-)
+from ssmspec.families.parts import diagonal, residues
 from ssmspec.kernel import Kernel, LayerKernel
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -68,19 +47,22 @@ def find(catalog: Catalog) -> Iterator[Found]:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(dt A), A = -exp(log_A_real) + i A_imag."""
-    channels, modes = require_dimensions(source, "log_A_real", "channels", "modes")
+    channels, modes = diagonal.require_dimensions(source, "log_A_real", "channels", "modes")
     require_shape(source, "log_dt", (channels,))
     require_shape(source, "A_imag", (channels, modes))
     discretization, assumptions = choose_discretization(source, FAMILY.discretizations, "")
-    transform, _ = choose_dt_transform(source, (DtTransform.EXP,), "")
-    dt = stored_to_dt(read_real(source, "log_dt"), transform)[:, None]
-    poles = to_complex(-exp(read_real(source, "log_A_real")), read_real(source, "A_imag"))
+    transform, _ = diagonal.choose_dt_transform(source, (DtTransform.EXP,), "")
+    dt = diagonal.stored_to_dt(diagonal.read_real(source, "log_dt"), transform)[:, None]
+    poles = diagonal.to_complex(
+        -diagonal.exp(diagonal.read_real(source, "log_A_real")),
+        diagonal.read_real(source, "A_imag"),
+    )
     return LayerSpectrum(
         name=source.name,
         family=FAMILY.id,
         discretization=discretization,
         symmetry=Symmetry.HALF,
-        log_poles=to_log_poles(poles, dt, discretization),
+        log_poles=diagonal.to_log_poles(poles, dt, discretization),
         dt=dt,
         assumptions=assumptions,
     )
@@ -92,27 +74,31 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     Raises:
         SchemeError: a decay is not positive, and it is stored as a logarithm.
     """
-    channels, modes = require_dimensions(source, "log_A_real", "channels", "modes")
-    require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
-    dt = dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
-    poles = to_poles(source.name, spectrum.log_poles, dt, Discretization.ZOH)
+    channels, modes = diagonal.require_dimensions(source, "log_A_real", "channels", "modes")
+    diagonal.require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
+    dt = diagonal.dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
+    poles = diagonal.to_poles(source.name, spectrum.log_poles, dt, Discretization.ZOH)
     tensors = source.site.tensors
     return {
         tensors["log_dt"]: np.log(dt[:, 0]),
-        tensors["log_A_real"]: log_damping(source.name, poles, FAMILY.title),
+        tensors["log_A_real"]: diagonal.log_damping(source.name, poles, FAMILY.title),
         tensors["A_imag"]: poles.imag,
     }
 
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """Residues C B_bar with B = 1."""
-    return siso_kernel(source, spectrum, read_complex(source, "C"), np.ones(spectrum.shape))
+    return residues.siso_kernel(
+        source, spectrum, residues.read_complex(source, "C"), np.ones(spectrum.shape)
+    )
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C = c / B_bar, stored as pairs (H, N/2, 2)."""
-    outputs = siso_outputs(source, as_siso(source, kernel), np.ones(kernel.spectrum.shape))
-    return under(source, {"C": as_stored(source, "C", outputs)})
+    outputs = residues.siso_outputs(
+        source, residues.as_siso(source, kernel), np.ones(kernel.spectrum.shape)
+    )
+    return residues.under(source, {"C": residues.as_stored(source, "C", outputs)})
 
 
 def reset_kernel(
@@ -123,8 +109,8 @@ def reset_kernel(
     Returns:
         C as pairs (H, N/2, 2).
     """
-    drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
-    return under(source, {"C": as_stored(source, "C", drawn)})
+    drawn = residues.complex_normal(rng, residues.read_complex(source, "C").shape, np.sqrt(0.5))
+    return residues.under(source, {"C": residues.as_stored(source, "C", drawn)})
 
 
 FAMILY = Family(

@@ -34,32 +34,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import (
-    bandlimit_assumption,
-    choose_dt_transform,
-    dt_for,
-    exp,
-    log_damping,
-    read_real,
-    repeat_tied,
-    require_dimensions,
-    require_writable,
-    stored_to_dt,
-    to_complex,
-    to_log_poles,
-    to_poles,
-    untie,
-)
-from ssmspec.families.parts.residues import (
-    as_siso,
-    as_stored,
-    complex_normal,
-    read_complex,
-    siso_kernel,
-    siso_outputs,
-    tied_inputs,
-    under,
-)
+from ssmspec.families.parts import diagonal, residues
 from ssmspec.kernel import Kernel, LayerKernel
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -79,54 +54,59 @@ def find(catalog: Catalog) -> Iterator[Found]:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = (1 + dt A/2) / (1 - dt A/2), A = -exp(inv_A_real) + i A_imag."""
-    (channels,) = require_dimensions(source, "log_dt", "channels")
-    rows, modes = require_dimensions(source, "inv_A_real", "n_ssm", "modes")
+    (channels,) = diagonal.require_dimensions(source, "log_dt", "channels")
+    rows, modes = diagonal.require_dimensions(source, "inv_A_real", "n_ssm", "modes")
     require_shape(source, "A_imag", (rows, modes))
     discretization, disc = choose_discretization(source, FAMILY.discretizations, DISC)
-    transform, _ = choose_dt_transform(source, (DtTransform.EXP,), "")
-    dt = stored_to_dt(read_real(source, "log_dt"), transform)[:, None]
-    poles = to_complex(-exp(read_real(source, "inv_A_real")), read_real(source, "A_imag"))
-    poles = repeat_tied(poles, channels, source.site.tensors["inv_A_real"])
+    transform, _ = diagonal.choose_dt_transform(source, (DtTransform.EXP,), "")
+    dt = diagonal.stored_to_dt(diagonal.read_real(source, "log_dt"), transform)[:, None]
+    poles = diagonal.to_complex(
+        -diagonal.exp(diagonal.read_real(source, "inv_A_real")),
+        diagonal.read_real(source, "A_imag"),
+    )
+    poles = diagonal.repeat_tied(poles, channels, source.site.tensors["inv_A_real"])
     spectrum = LayerSpectrum(
         name=source.name,
         family=FAMILY.id,
         discretization=discretization,
         symmetry=Symmetry.HALF,
-        log_poles=to_log_poles(poles, dt, discretization),
+        log_poles=diagonal.to_log_poles(poles, dt, discretization),
         dt=dt,
         assumptions=(*disc, ASSUMED),
     )
-    extra = bandlimit_assumption(spectrum, FAMILY.title)
+    extra = diagonal.bandlimit_assumption(spectrum, FAMILY.title)
     return replace(spectrum, assumptions=(*spectrum.assumptions, *extra))
 
 
 def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     """log_dt (H,), inv_A_real and A_imag (S, N/2); channels that share a row must agree on it."""
-    (channels,) = require_dimensions(source, "log_dt", "channels")
-    rows, modes = require_dimensions(source, "inv_A_real", "n_ssm", "modes")
-    require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
-    dt = dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
+    (channels,) = diagonal.require_dimensions(source, "log_dt", "channels")
+    rows, modes = diagonal.require_dimensions(source, "inv_A_real", "n_ssm", "modes")
+    diagonal.require_writable(source.name, spectrum, (channels, modes), Symmetry.HALF)
+    dt = diagonal.dt_for(source.name, spectrum, (channels, 1), "one step size per channel")
     discretization, _ = choose_discretization(source, FAMILY.discretizations, DISC)
-    poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
-    poles = untie(source.name, poles, rows)
+    poles = diagonal.to_poles(source.name, spectrum.log_poles, dt, discretization)
+    poles = diagonal.untie(source.name, poles, rows)
     tensors = source.site.tensors
     return {
         tensors["log_dt"]: np.log(dt[:, 0]),
-        tensors["inv_A_real"]: log_damping(source.name, poles, FAMILY.title),
+        tensors["inv_A_real"]: diagonal.log_damping(source.name, poles, FAMILY.title),
         tensors["A_imag"]: poles.imag,
     }
 
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """Residues C B_bar, B_bar = dt B / (1 - dt A / 2), or B (exp(dt A) - 1) / A under ZOH."""
-    return siso_kernel(source, spectrum, read_complex(source, "C"), _inputs(source, spectrum))
+    return residues.siso_kernel(
+        source, spectrum, residues.read_complex(source, "C"), _inputs(source, spectrum)
+    )
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C = c / B_bar, stored as pairs (kernels, H, N/2, 2); B stays."""
-    siso = as_siso(source, kernel)
-    outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
-    return under(source, {"C": as_stored(source, "C", outputs)})
+    siso = residues.as_siso(source, kernel)
+    outputs = residues.siso_outputs(source, siso, _inputs(source, siso.spectrum))
+    return residues.under(source, {"C": residues.as_stored(source, "C", outputs)})
 
 
 def reset_kernel(
@@ -137,13 +117,15 @@ def reset_kernel(
     Returns:
         C as pairs (kernels, H, N/2, 2).
     """
-    drawn = complex_normal(rng, read_complex(source, "C").shape, np.sqrt(0.5))
-    return under(source, {"C": as_stored(source, "C", drawn * _inputs(source, spectrum))})
+    drawn = residues.complex_normal(rng, residues.read_complex(source, "C").shape, np.sqrt(0.5))
+    return residues.under(
+        source, {"C": residues.as_stored(source, "C", drawn * _inputs(source, spectrum))}
+    )
 
 
 def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Array:
     """(H, M), B."""
-    return tied_inputs(source, read_complex(source, "B"), spectrum)
+    return residues.tied_inputs(source, residues.read_complex(source, "B"), spectrum)
 
 
 FAMILY = Family(

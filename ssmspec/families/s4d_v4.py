@@ -40,34 +40,7 @@ from ssmspec.families.base import (
 )
 from ssmspec.families.catalog import Catalog, Module
 from ssmspec.families.dss import softmax_scale
-from ssmspec.families.parts.diagonal import (
-    bandlimit_assumption,
-    choose_dt_transform,
-    dt_for,
-    dt_to_stored,
-    exp,
-    log_damping,
-    read_real,
-    repeat_tied,
-    require_dimensions,
-    require_writable,
-    stored_to_dt,
-    to_complex,
-    to_log_poles,
-    to_poles,
-    untie,
-)
-from ssmspec.families.parts.residues import (
-    as_siso,
-    as_stored,
-    complex_normal,
-    in_shape,
-    read_complex,
-    siso_kernel,
-    siso_outputs,
-    tied_inputs,
-    under,
-)
+from ssmspec.families.parts import diagonal, residues
 from ssmspec.kernel import Kernel, LayerKernel, discretized_input
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
@@ -99,29 +72,31 @@ def find(catalog: Catalog) -> Iterator[Found]:
 
 def read(source: LayerSource) -> LayerSpectrum:
     """pole_bar = exp(dt A), A = -exp(A_real) - i A_imag."""
-    channels, _ = require_dimensions(source, "inv_dt", "channels", "1 or modes")
-    rows, modes = require_dimensions(source, "A_real", "n_ssm", "modes")
+    channels, _ = diagonal.require_dimensions(source, "inv_dt", "channels", "1 or modes")
+    rows, modes = diagonal.require_dimensions(source, "A_real", "n_ssm", "modes")
     if source.shape("inv_dt")[1] != 1:
         require_shape(source, "inv_dt", (channels, modes))
     discretization, disc = choose_discretization(source, FAMILY.discretizations, DISC)
-    transform, dt_told = choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
-    dt = stored_to_dt(read_real(source, "inv_dt"), transform)
-    real = -exp(read_real(source, "A_real"))
+    transform, dt_told = diagonal.choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
+    dt = diagonal.stored_to_dt(diagonal.read_real(source, "inv_dt"), transform)
+    real = -diagonal.exp(diagonal.read_real(source, "A_real"))
     imag = np.zeros((rows, modes))
     if source.has("A_imag"):
         require_shape(source, "A_imag", (rows, modes))
-        imag = -read_real(source, "A_imag")
-    poles = repeat_tied(to_complex(real, imag), channels, source.site.tensors["A_real"])
+        imag = -diagonal.read_real(source, "A_imag")
+    poles = diagonal.repeat_tied(
+        diagonal.to_complex(real, imag), channels, source.site.tensors["A_real"]
+    )
     spectrum = LayerSpectrum(
         name=source.name,
         family=FAMILY.id,
         discretization=discretization,
         symmetry=_symmetry(source),
-        log_poles=to_log_poles(poles, dt, discretization),
+        log_poles=diagonal.to_log_poles(poles, dt, discretization),
         dt=dt,
         assumptions=(*disc, *dt_told, ASSUMED),
     )
-    extra = bandlimit_assumption(spectrum, FAMILY.title)
+    extra = diagonal.bandlimit_assumption(spectrum, FAMILY.title)
     return replace(spectrum, assumptions=(*spectrum.assumptions, *extra))
 
 
@@ -131,22 +106,22 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     Returns:
         inv_dt (H, 1) or (H, N/2), A_real and A_imag (S, N/2). Real poles: A_real alone, (S, N).
     """
-    channels, steps = require_dimensions(source, "inv_dt", "channels", "1 or modes")
-    rows, modes = require_dimensions(source, "A_real", "n_ssm", "modes")
-    require_writable(source.name, spectrum, (channels, modes), _symmetry(source))
+    channels, steps = diagonal.require_dimensions(source, "inv_dt", "channels", "1 or modes")
+    rows, modes = diagonal.require_dimensions(source, "A_real", "n_ssm", "modes")
+    diagonal.require_writable(source.name, spectrum, (channels, modes), _symmetry(source))
     told = "one step size per channel" if steps == 1 else "one step size per mode"
-    dt = dt_for(source.name, spectrum, (channels, steps), told)
+    dt = diagonal.dt_for(source.name, spectrum, (channels, steps), told)
     discretization, _ = choose_discretization(source, FAMILY.discretizations, DISC)
-    transform, _ = choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
-    poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
-    stored = {"inv_dt": dt_to_stored(dt, transform), **_stored_poles(source, poles, rows)}
+    transform, _ = diagonal.choose_dt_transform(source, FAMILY.dt_transforms, DT_TRANSFORM)
+    poles = diagonal.to_poles(source.name, spectrum.log_poles, dt, discretization)
+    stored = {"inv_dt": diagonal.dt_to_stored(dt, transform), **_stored_poles(source, poles, rows)}
     stored |= {f"{KERNEL}.{role}": values for role, values in stored.items()}
     return {source.site.tensors[role]: stored[role] for role in stored if source.has(role)}
 
 
 def _stored_poles(source: LayerSource, poles: Complexes, rows: int) -> dict[str, Array]:
-    poles = untie(source.name, poles, rows)
-    return {"A_real": log_damping(source.name, poles, FAMILY.title), "A_imag": -poles.imag}
+    poles = diagonal.untie(source.name, poles, rows)
+    return {"A_real": diagonal.log_damping(source.name, poles, FAMILY.title), "A_imag": -poles.imag}
 
 
 def _symmetry(source: LayerSource) -> Symmetry:
@@ -161,7 +136,7 @@ def is_second_name(module: Module) -> bool:
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """Residues C B_bar, B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
-    kernel = siso_kernel(source, spectrum, _read(source, "C"), _inputs(source, spectrum))
+    kernel = residues.siso_kernel(source, spectrum, _read(source, "C"), _inputs(source, spectrum))
     if DSS not in source.reading.assume:
         return kernel
     return LayerKernel(spectrum, kernel.residues * _dss_over_zoh(source, spectrum))
@@ -189,12 +164,12 @@ def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     Raises:
         SchemeError: residues that are not real, for a layer of real poles.
     """
-    siso = as_siso(source, kernel)
+    siso = residues.as_siso(source, kernel)
     if DSS in source.reading.assume:
         ratio = _dss_over_zoh(source, siso.spectrum)
         siso = LayerKernel(siso.spectrum, siso.residues / ratio)
-    outputs = siso_outputs(source, siso, _inputs(source, siso.spectrum))
-    return under(source, {"C": _stored(source, outputs)}, KERNEL)
+    outputs = residues.siso_outputs(source, siso, _inputs(source, siso.spectrum))
+    return residues.under(source, {"C": _stored(source, outputs)}, KERNEL)
 
 
 def reset_kernel(
@@ -205,31 +180,31 @@ def reset_kernel(
     Returns:
         C as pairs (kernels, H, N/2, 2), or real (kernels, H, N).
     """
-    drawn = complex_normal(rng, _read(source, "C").shape, np.sqrt(0.5))
+    drawn = residues.complex_normal(rng, _read(source, "C").shape, np.sqrt(0.5))
     if _symmetry(source) is Symmetry.REAL:
         drawn.imag = 0.0
-    return under(source, {"C": _stored(source, drawn)}, KERNEL)
+    return residues.under(source, {"C": _stored(source, drawn)}, KERNEL)
 
 
 def _read(source: LayerSource, role: str) -> Array:
     if _symmetry(source) is Symmetry.HALF:
-        return read_complex(source, role)
+        return residues.read_complex(source, role)
     if not source.has(role):
         raise LayoutError(f"{role} is not in the file")
-    return read_real(source, role)
+    return diagonal.read_real(source, role)
 
 
 def _stored(source: LayerSource, outputs: Complexes) -> Array:
     if _symmetry(source) is Symmetry.HALF:
-        return as_stored(source, "C", outputs)
+        return residues.as_stored(source, "C", outputs)
     if (outputs.imag != 0.0).any():
         raise SchemeError(f"{printable(source.name)} stores a real C, which gives real residues")
-    return in_shape(source, "C", outputs.real)
+    return residues.in_shape(source, "C", outputs.real)
 
 
 def _inputs(source: LayerSource, spectrum: LayerSpectrum) -> Array:
     """(H, M), B; twice it for real poles, whose sum the code doubles without a conjugate."""
-    inputs = tied_inputs(source, _read(source, "B"), spectrum)
+    inputs = residues.tied_inputs(source, _read(source, "B"), spectrum)
     if _symmetry(source) is Symmetry.HALF:
         return inputs
     with np.errstate(over="ignore"):

@@ -41,26 +41,7 @@ from ssmspec.families.base import (
     require_shape,
 )
 from ssmspec.families.catalog import Catalog
-from ssmspec.families.parts.diagonal import (
-    choose_dt_transform,
-    dt_for,
-    exp,
-    read_real,
-    require_dimensions,
-    require_writable,
-    to_complex,
-    to_log_poles,
-    to_poles,
-)
-from ssmspec.families.parts.residues import (
-    as_mimo,
-    as_stored,
-    complex_normal,
-    mimo_kernel,
-    mimo_outputs,
-    read_matrix,
-    under,
-)
+from ssmspec.families.parts import diagonal, residues
 from ssmspec.kernel import Kernel, MimoKernel
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
@@ -118,8 +99,8 @@ def read(source: LayerSource) -> LayerSpectrum:
     poles = _poles(source)
     _require_steps(source, poles.shape[1])
     discretization, disc = choose_discretization(source, _discretizations(source), DISC)
-    choose_dt_transform(source, (DtTransform.EXP,), "")
-    dt = exp(read_real(source, "log_step")).reshape(1, -1)
+    diagonal.choose_dt_transform(source, (DtTransform.EXP,), "")
+    dt = diagonal.exp(diagonal.read_real(source, "log_step")).reshape(1, -1)
     symmetry, told = _symmetry(source, poles)
     if source.site.variant == JAX and not _clips(source) and (poles.real > CLIP).any():
         told = (*told, UNCLIPPED)
@@ -128,7 +109,7 @@ def read(source: LayerSource) -> LayerSpectrum:
         family=FAMILY.id,
         discretization=discretization,
         symmetry=symmetry,
-        log_poles=to_log_poles(poles, dt, discretization),
+        log_poles=diagonal.to_log_poles(poles, dt, discretization),
         dt=dt,
         assumptions=(*disc, *told),
     )
@@ -144,10 +125,10 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     is_jax = source.site.variant == JAX
     either = is_jax and spectrum.symmetry in (Symmetry.HALF, Symmetry.FULL)
     expected = spectrum.symmetry if either else Symmetry.HALF if is_jax else Symmetry.FULL
-    require_writable(source.name, spectrum, (1, states), expected)
-    dt = dt_for(source.name, spectrum, (1, states), "one step size per state")
+    diagonal.require_writable(source.name, spectrum, (1, states), expected)
+    dt = diagonal.dt_for(source.name, spectrum, (1, states), "one step size per state")
     discretization, _ = choose_discretization(source, _discretizations(source), DISC)
-    poles = to_poles(source.name, spectrum.log_poles, dt, discretization)
+    poles = diagonal.to_poles(source.name, spectrum.log_poles, dt, discretization)
     if _clips(source) and (poles.real > CLIP).any():
         raise SchemeError(
             f"{printable(source.name)}: with --assume {CLIP_EIGS} real parts above {CLIP:g} are "
@@ -170,23 +151,23 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
 def _poles(source: LayerSource) -> Complexes:
     """(1, P) continuous poles."""
     if source.site.variant == JAX:
-        shape = require_dimensions(source, "Lambda_re", "states")
+        shape = diagonal.require_dimensions(source, "Lambda_re", "states")
         require_shape(source, "Lambda_im", shape)
-        real = read_real(source, "Lambda_re")
+        real = diagonal.read_real(source, "Lambda_re")
         real = np.minimum(real, CLIP) if _clips(source) else real
-        return to_complex(real, read_real(source, "Lambda_im"))[None]
+        return diagonal.to_complex(real, diagonal.read_real(source, "Lambda_im"))[None]
     if source.site.variant == COMPLEX:
-        require_dimensions(source, "Lambda", "states")
+        diagonal.require_dimensions(source, "Lambda", "states")
         values = source.read("Lambda")
         return np.where(np.isfinite(values), values, complex(np.nan, np.nan))[None]
-    shape = require_dimensions(source, "Lambda", "states", "2")
+    shape = diagonal.require_dimensions(source, "Lambda", "states", "2")
     if shape[1] != 2:
         raise LayoutError(
             f"{printable(source.site.tensors['Lambda'])} is real of shape {shape}, "
             f"expected (states, 2): a real and an imaginary part"
         )
-    pairs = read_real(source, "Lambda")
-    return to_complex(pairs[:, 0], pairs[:, 1])[None]
+    pairs = diagonal.read_real(source, "Lambda")
+    return diagonal.to_complex(pairs[:, 0], pairs[:, 1])[None]
 
 
 def _stored_poles(source: LayerSource, poles: Complexes) -> dict[str, Array]:
@@ -232,12 +213,14 @@ def _discretizations(source: LayerSource) -> tuple[Discretization, ...]:
 
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> MimoKernel:
     """C and B_bar = B (exp(dt A) - 1) / A, or dt B / (1 - dt A / 2) if bilinear."""
-    return mimo_kernel(source, spectrum, _outputs(source), _inputs(source))
+    return residues.mimo_kernel(source, spectrum, _outputs(source), _inputs(source))
 
 
 def write_kernel(source: LayerSource, kernel: Kernel) -> Mapping[str, Array]:
     """C in its stored shapes; B stays, and must be the one that the kernel was made with."""
-    return _stored_outputs(source, mimo_outputs(source, as_mimo(source, kernel), _inputs(source)))
+    return _stored_outputs(
+        source, residues.mimo_outputs(source, residues.as_mimo(source, kernel), _inputs(source))
+    )
 
 
 def reset_kernel(
@@ -249,27 +232,31 @@ def reset_kernel(
     its stored shapes, with those of a backward pass.
     """
     deviation = np.sqrt(0.5) if source.site.variant == JAX else 0.5
-    return _stored_outputs(source, complex_normal(rng, _outputs(source).shape, deviation))
+    return _stored_outputs(source, residues.complex_normal(rng, _outputs(source).shape, deviation))
 
 
 def _inputs(source: LayerSource) -> Complexes:
     """(P, I), B."""
     if source.has("BP"):
-        return _product(source, read_matrix(source, "BP"), read_matrix(source, "BH").T)
-    return read_matrix(source, "B")
+        return _product(
+            source, residues.read_matrix(source, "BP"), residues.read_matrix(source, "BH").T
+        )
+    return residues.read_matrix(source, "B")
 
 
 def _outputs(source: LayerSource) -> Complexes:
     """(O, P), C; (2 O, P) with the backward pass below."""
     if source.has("C1"):
-        forward, backward = (read_matrix(source, role) for role in FORWARD_BACKWARD)
+        forward, backward = (residues.read_matrix(source, role) for role in FORWARD_BACKWARD)
         if forward.shape != backward.shape:
             raise LayoutError(f"{printable(source.name)}: C1 and C2 do not have the same shape")
         return np.concatenate([forward, backward])
     if source.has("CP"):
-        C = _product(source, read_matrix(source, "CH").T, read_matrix(source, "CP"))
+        C = _product(
+            source, residues.read_matrix(source, "CH").T, residues.read_matrix(source, "CP")
+        )
     else:
-        C = read_matrix(source, "C")
+        C = residues.read_matrix(source, "C")
     passes = 2 if C.shape[1] == 2 * source.shape("log_step")[0] else 1
     return np.concatenate(np.split(C, passes, axis=1))
 
@@ -287,10 +274,12 @@ def _stored_outputs(source: LayerSource, outputs: Complexes) -> dict[str, Array]
         )
     if source.has("C1"):
         halves = zip(FORWARD_BACKWARD, np.split(outputs, 2), strict=True)
-        return under(source, {role: as_stored(source, role, half) for role, half in halves})
+        return residues.under(
+            source, {role: residues.as_stored(source, role, half) for role, half in halves}
+        )
     passes = outputs.shape[0] // source.shape("C")[0]
     C = np.concatenate(np.split(outputs, passes), axis=1)
-    return under(source, {"C": as_stored(source, "C", C)})
+    return residues.under(source, {"C": residues.as_stored(source, "C", C)})
 
 
 FAMILY = Family(

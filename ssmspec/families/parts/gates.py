@@ -12,16 +12,7 @@ import numpy as np
 from ssmspec.arrays import Floats
 from ssmspec.errors import SchemeError
 from ssmspec.families.base import LayerSource, choose_discretization
-from ssmspec.families.parts.diagonal import (
-    choose_dt_transform,
-    dt_for,
-    exp,
-    log_damping,
-    require_writable,
-    to_complex,
-    to_log_poles,
-    to_poles,
-)
+from ssmspec.families.parts import diagonal
 from ssmspec.naming import printable
 from ssmspec.reading import Discretization, DtTransform
 from ssmspec.spectrum import LayerSpectrum, Symmetry
@@ -60,13 +51,13 @@ def decay_spectrum(
         UsageError: a reading option that never applies to these families.
     """
     discretization, _ = choose_discretization(source, (Discretization.NATIVE,), "")
-    choose_dt_transform(source, (), "")
+    diagonal.choose_dt_transform(source, (), "")
     return LayerSpectrum(
         name=source.name,
         family=family,
         discretization=discretization,
         symmetry=Symmetry.REAL,
-        log_poles=to_complex(-decay, np.zeros(1))[:, None],
+        log_poles=diagonal.to_complex(-decay, np.zeros(1))[:, None],
         selective=selective,
         assumptions=assumptions,
     )
@@ -78,7 +69,7 @@ def decay_to_write(name: str, title: str, spectrum: LayerSpectrum, channels: int
     Raises:
         SchemeError: it oscillates, changes sign, grows, has no damping or another shape.
     """
-    require_writable(name, spectrum, (channels, 1), Symmetry.REAL)
+    diagonal.require_writable(name, spectrum, (channels, 1), Symmetry.REAL)
     decay = spectrum.decay[:, 0]
     if (spectrum.omega_unwrapped != 0.0).any() or not (decay > 0.0).all():
         raise SchemeError(
@@ -126,7 +117,7 @@ def real_spectrum(
     source: LayerSource, family: str, A_log: Floats, dt: Floats, assumptions: tuple[str, ...]
 ) -> LayerSpectrum:
     """`real_poles_spectrum` at A = -exp(A_log), (H, M)."""
-    return real_poles_spectrum(source, family, -exp(A_log), dt, assumptions)
+    return real_poles_spectrum(source, family, -diagonal.exp(A_log), dt, assumptions)
 
 
 def real_poles_spectrum(
@@ -154,14 +145,14 @@ def real_poles_spectrum(
         UsageError: a reading option that never applies to these families.
     """
     choose_discretization(source, (Discretization.ZOH,), "")
-    choose_dt_transform(source, (DtTransform.SOFTPLUS,), "")
-    poles = to_complex(A, np.zeros(1))
+    diagonal.choose_dt_transform(source, (DtTransform.SOFTPLUS,), "")
+    poles = diagonal.to_complex(A, np.zeros(1))
     return LayerSpectrum(
         name=source.name,
         family=family,
         discretization=Discretization.ZOH,
         symmetry=Symmetry.REAL,
-        log_poles=to_log_poles(poles, dt, Discretization.ZOH),
+        log_poles=diagonal.to_log_poles(poles, dt, Discretization.ZOH),
         dt=dt,
         selective=selective,
         assumptions=assumptions,
@@ -191,7 +182,7 @@ def real_poles_to_parameters(
             f"{printable(name)}: {title} stores real poles and cannot hold an oscillating scheme; "
             f"the scheme it can hold is s4d-real"
         )
-    require_writable(name, spectrum, shape, Symmetry.REAL)
-    dt = dt_for(name, spectrum, (shape[0], 1), "one step size per channel")
-    poles = to_poles(name, spectrum.log_poles, dt, Discretization.ZOH)
-    return log_damping(name, poles, title), dt
+    diagonal.require_writable(name, spectrum, shape, Symmetry.REAL)
+    dt = diagonal.dt_for(name, spectrum, (shape[0], 1), "one step size per channel")
+    poles = diagonal.to_poles(name, spectrum.log_poles, dt, Discretization.ZOH)
+    return diagonal.log_damping(name, poles, title), dt
