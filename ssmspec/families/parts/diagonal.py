@@ -246,6 +246,9 @@ def log_damping(name: str, poles: Complexes, title: str) -> Floats:
 def repeat_tied(values: Array, channels: int, tensor: str) -> Array:
     """Rows of (S, ...) parameters for each of H channels: channel h uses row h mod S.
 
+    Returns:
+        (H, ...).
+
     Raises:
         LayoutError: S does not divide H.
     """
@@ -259,7 +262,7 @@ def repeat_tied(values: Array, channels: int, tensor: str) -> Array:
 
 
 def untie(name: str, poles: Complexes, rows: int) -> Complexes:
-    """The S rows that `repeat_tied` spreads over these (H, M) poles.
+    """The rows (S, M) that `repeat_tied` spreads over these (H, M) poles.
 
     Raises:
         SchemeError: channels that share a row need different poles.

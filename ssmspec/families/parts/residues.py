@@ -148,7 +148,7 @@ def as_mimo(source: LayerSource, kernel: Kernel) -> MimoKernel:
 
 
 def siso_outputs(source: LayerSource, kernel: LayerKernel, inputs: Array) -> Complexes:
-    """C (S, H, M) that gives these residues with B = `inputs`.
+    """C (S, H, M) that gives these residues with B = `inputs`, (H, M).
 
     Raises:
         SchemeError: an input is 0 where a residue is not, so that no C gives it.
@@ -192,7 +192,7 @@ def mimo_kernel(
 
 
 def mimo_outputs(source: LayerSource, kernel: MimoKernel, inputs: Complexes) -> Complexes:
-    """C (O, M) of a kernel that was made with this B.
+    """C (O, M) of a kernel that was made with this B, (M, I).
 
     Raises:
         SchemeError: it was made with another B, which is never written.

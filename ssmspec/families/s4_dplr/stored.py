@@ -73,7 +73,7 @@ class Stored:
             )
 
     def log_poles(self, poles: Complexes) -> Complexes:
-        """(H, M) from the eigenvalues of `solved`."""
+        """(H, M) from the eigenvalues of `solved`, (S, M) or (H, M)."""
         tied = self.dt.shape[1] == 1
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = repeat_tied(poles, len(self.dt), "A") * self.dt if tied else poles

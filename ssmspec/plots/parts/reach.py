@@ -88,7 +88,7 @@ def runs(shares: Floats, edges: Floats) -> list[tuple[float, Floats, Floats]]:
         edges: (k + 1,) ascending.
 
     Returns:
-        For each level above 0: the level, in (0, 1], and where its stretches begin and end.
+        For each level above 0: the level, in (0, 1], and where its stretches begin and end, (n,).
     """
     levels = np.clip(np.round(shares * LEVELS), 1, LEVELS - 1)
     levels[shares <= 0.0] = 0

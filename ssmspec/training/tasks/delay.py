@@ -107,7 +107,7 @@ def covariance(length: int, cutoff: float) -> Floats:
 
 
 def delayed(x: Array, lag: int) -> Array:
-    """X of shape (..., L) shifted by `lag` samples along its last axis, zeros before."""
+    """X, (..., L), shifted by `lag` samples along its last axis, zeros before: (..., L)."""
     y = np.zeros_like(x)
     y[..., lag:] = x[..., : x.shape[-1] - lag]
     return y

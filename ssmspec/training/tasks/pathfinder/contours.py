@@ -168,7 +168,15 @@ def _choose(rng: np.random.Generator, weights: Floats) -> tuple[Array, Array]:
 
 
 def marker_places(paddles: Floats, puzzle: Puzzle) -> Floats:
-    """Where markers may be: (B, 4, 2), start and end of the first contour, then of the second."""
+    """Where markers may be: start and end of the first contour, then of the second.
+
+    Args:
+        paddles: (B, P, 4).
+        puzzle: tells the length of a contour.
+
+    Returns:
+        (B, 4, 2).
+    """
     length = puzzle.contour_length
     return np.stack(
         [
@@ -186,6 +194,13 @@ def distances(first: Floats, second: Floats) -> Floats:
 
     It is the distance of the two, but where they cross; paddles that cross are at most l/2 apart by
     this measure, which no puzzle allows.
+
+    Args:
+        first: (..., 4).
+        second: (..., 4) that broadcasts against `first`.
+
+    Returns:
+        (...).
     """
     ends = (
         (first[..., :2], second),
