@@ -66,7 +66,7 @@ def _open_remote(url: str, *, offline: bool) -> Checkpoint:
         raise
     checkpoint.path = url
     if mirror is not None:
-        checkpoint.files = ()
+        checkpoint.files, checkpoint.is_remote = (), True
         checkpoint.notes += (
             "only headers and the parameters that were measured were fetched; all other tensors "
             "were not scanned",

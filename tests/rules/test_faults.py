@@ -71,6 +71,20 @@ def test_what_is_not_looked_through_is_said():
     assert len(findings(state, "STB002", scan="layer")) == 1
 
 
+@pytest.mark.parametrize(("remote", "found"), [(False, 1), (True, 0)])
+def test_of_a_source_elsewhere_only_what_is_read_is_looked_through(remote, found, tmp_path):
+    from safetensors.numpy import save_file
+
+    from ssmspec.checkpoints import open_checkpoint
+
+    state = stack(mamba2)
+    state["backbone.layers.1.mixer.norm.weight"][5] = np.nan
+    save_file(state, tmp_path / "model.safetensors")
+    with open_checkpoint(tmp_path / "model.safetensors") as file:
+        file.is_remote = remote
+        assert len(findings(file, "STB002")) == found
+
+
 @pytest.mark.parametrize(
     ("make", "tensor", "bad", "left"),
     [
