@@ -2,9 +2,10 @@
 
     python benchmarks/analyze.py [--repeats 3] [--folder DIR] [--only NAME]
 
-Makes safetensors files of S4D layers (sparse, so that 12 GB take no room on disk) and runs on each,
-in turns, the tool and the torch script that a user would write instead, if torch is there. Then
-compares the start of the process with importing its base libraries. Prints medians.
+Makes safetensors files of layers (sparse, so that 12 GB take no room on disk) and runs on each, in
+turns, the tool and, for S4D, the torch script that a user would write instead, if torch is there.
+Then compares the start of the process with importing its base libraries. Prints medians, of
+processor time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from synthetic import s4d_layer
+from synthetic import LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "sample_checkpoints" / "s4d_lin.safetensors"
@@ -34,7 +35,7 @@ SAMPLE = ROOT / "sample_checkpoints" / "s4d_lin.safetensors"
 # imports, so that reading Python's own modules does not count; VmHWM is the peak of this process
 # alone (ru_maxrss of a child would start from its parent's).
 PROBE = """
-import atexit, json, os, sys
+import atexit, json, os, sys, time
 def field(path, key):
     with open(path) as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(key))
@@ -45,13 +46,13 @@ if kind == "tool":
 else:
     import torch
     from safetensors.torch import load_file
-start = field("/proc/self/io", "rchar")
+start, began = field("/proc/self/io", "rchar"), time.process_time()
 @atexit.register
 def tell():
     read = field("/proc/self/io", "rchar") - start
     peak = field("/proc/self/status", "VmHWM") * 1024
     with open(report, "w") as out:
-        json.dump({"read": read, "peak": peak}, out)
+        json.dump({"read": read, "peak": peak, "work": time.process_time() - began}, out)
 if kind == "tool":
     sys.argv = ["ssmspec", *arguments]
     main()
@@ -86,17 +87,28 @@ for name in state:
 
 @dataclass(frozen=True)
 class Case:
-    """One file to make: `layers` S4D layers of channels x modes, in a file of `size` bytes."""
+    """One file to make: `layers` layers of channels x modes, in a file of `size` bytes.
+
+    `beside` is how many small tensors stand before each layer, as experts do.
+    """
 
     name: str
     layers: int
     channels: int
     modes: int
     size: int = 0
+    family: str = "s4d"
+    beside: int = 1
+
+    @property
+    def poles(self) -> int:
+        """Stored poles; one of each pair in S5, which has no channels."""
+        each = self.modes // 2 if self.family == "s5" else self.channels * self.modes
+        return self.layers * each
 
 
 class Cost(NamedTuple):
-    """What one run took: seconds, bytes at the peak, bytes read."""
+    """What one run took: seconds of a processor after the imports, peak bytes, bytes read."""
 
     seconds: float
     peak: float
@@ -112,6 +124,13 @@ CASES = (
     Case("1e5 modes", 1, 2000, 50),
     Case("1e6 modes", 1, 20_000, 50),
     Case("5e6 modes", 1, 100_000, 50),
+    Case("S4D 48x512x32", 48, 512, 32),
+    Case("Mamba 130m", 24, 1536, 16, 520 * 10**6, "mamba", 8),
+    Case("Mamba 2.8b", 64, 5120, 16, 11 * 10**9, "mamba", 8),
+    Case("Mamba-2 2.7b", 64, 80, 1, 5 * 10**9, "mamba2", 8),
+    Case("S5 6x256", 6, 256, 256, family="s5"),
+    Case("S5 6x512", 6, 512, 512, family="s5"),
+    Case("74,000", 48, 32, 1, family="mamba2", beside=1540),
 )
 
 
@@ -121,13 +140,14 @@ def write_case(case: Case, path: Path) -> None:
     The header is written by hand, because the safetensors library would write the filler's bytes.
     """
     rng = np.random.default_rng(0)
-    layers = [s4d_layer(rng, (case.channels, case.modes)) for _ in range(case.layers)]
+    prefix, make = LAYERS[case.family]
+    layers = [make(rng, (case.channels, case.modes)) for _ in range(case.layers)]
     used = sum(tensor.nbytes for layer in layers for tensor in layer.values())
-    filler = max(case.size - used, 0) // (case.layers + 1) // 8192 * 8192
+    filler = max(case.size - used, 0) // (case.layers * case.beside + 1) // 8192 * 8192
     entries: list[tuple[str, NDArray[np.float32] | None]] = []
     for index, layer in enumerate(layers):
-        entries.append((f"blocks.{index}.weight", None))
-        entries += [(f"s4.{index}.kernel.{name}", tensor) for name, tensor in layer.items()]
+        entries += [(f"blocks.{index}.mlp.{n}.weight", None) for n in range(case.beside)]
+        entries += [(prefix.format(index) + name, tensor) for name, tensor in layer.items()]
     entries.append(("head.weight", None))
     header: dict[str, object] = {}
     begins = [0]
@@ -163,9 +183,9 @@ def run(*arguments: str | Path) -> float:
 def probe(folder: Path, kind: str, *arguments: str | Path) -> Cost:
     """What a program costs, run under the probe."""
     report = folder / "probe.json"
-    seconds = run("-c", PROBE, report, kind, *arguments)
+    run("-c", PROBE, report, kind, *arguments)
     told = json.loads(report.read_text())
-    return Cost(seconds, told["peak"], told["read"])
+    return Cost(told["work"], told["peak"], told["read"])
 
 
 def medians(runs: Iterable[Iterable[float]]) -> list[float]:
@@ -183,12 +203,12 @@ def bench_files(cases: Sequence[Case], repeats: int, folder: Path) -> None:
     for case in cases:
         path = folder / "model.safetensors"
         write_case(case, path)
-        poles = case.layers * case.channels * case.modes
+        poles = case.poles
         tool: list[Cost] = []
         script: list[Cost] = []
         for _ in range(repeats):
             tool.append(probe(folder, "tool", "analyze", path, "--seq-len", "1024"))
-            if torch:
+            if torch and case.family == "s4d":
                 script.append(probe(folder, "script", SCRIPT, path))
         ours = Cost(*medians(tool))
         row = (
