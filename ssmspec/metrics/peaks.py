@@ -9,7 +9,7 @@ import numpy as np
 
 from ssmspec.arrays import Array, Floats
 
-_CLOSE = 1e-9
+_CLOSE = 1e-12
 """What is left to gain at a point that is taken for a maximum, relative, by the parabola there."""
 _ROUNDS = 60
 """Halvings that bring any interval below rounding."""
