@@ -112,7 +112,11 @@ def _origin(
         prefixes = found if prefixes is None else prefixes & found
         if not prefixes:
             return None
-    return min(prefixes, key=len) or "the rest" if prefixes else None
+    if not prefixes or len(prefixes) > 1:  # a namesake in several places is no copy of one of them
+        return None
+    (prefix,) = prefixes
+    beside = [name for name in candidates if not prefix or f"{name}.".startswith(f"{prefix}.")]
+    return (prefix or "the rest") if len(beside) == len(members) else None
 
 
 def _endings(rest: str) -> list[str]:

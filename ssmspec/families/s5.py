@@ -188,8 +188,8 @@ def _symmetry(source: LayerSource, poles: Complexes) -> tuple[Symmetry, tuple[st
 
     Training never ties the two poles of a pair, so balanced signs are the trace that conj_sym=False
     leaves, not equal pairs. Slow poles may cross the real axis on the way, fast ones hardly ever:
-    the faster half is looked at. Heuristic: a half spectrum whose signs balance there by chance
-    would pass for a full one.
+    where all do not balance, the faster half is looked at. Heuristic: a half spectrum whose signs
+    balance by chance would pass for a full one.
     """
     if source.site.variant != JAX:
         return Symmetry.FULL, ()
@@ -198,6 +198,8 @@ def _symmetry(source: LayerSource, poles: Complexes) -> tuple[Symmetry, tuple[st
     fastest = imag[np.argsort(-np.abs(imag), kind="stable")[:count]]
     above, below = np.count_nonzero(fastest > 0), np.count_nonzero(fastest < 0)
     is_full = min(above, below) > 0 and abs(above - below) <= fastest.size / 4
+    above, below = np.count_nonzero(imag > 0), np.count_nonzero(imag < 0)
+    is_full |= min(above, below) > 0 and abs(above - below) <= imag.size % 2
     return (Symmetry.FULL, (FULL,)) if is_full else (Symmetry.HALF, (HALF,))
 
 

@@ -11,7 +11,7 @@ tensor      shape            meaning
 
 The elementwise layer has as many poles as states, each with a step size of its own, and keeps
 -softplus under the name of a logarithm. A file cannot say which of the two functions a layer uses:
-`--assume exp-a` and `--assume softplus-a` do. With a `Wdelta` of zeros the step size is fixed.
+`--assume exp-a` and `--assume softplus-a` do. With a `Wdelta` of zeros its step size is fixed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read(source: LayerSource) -> LayerSpectrum:
     shape = _shape(source)
     stored = read_real(source, "A_log")
     stored = stored[:, None] if _is_elementwise(source) else np.broadcast_to(stored, shape)
-    fixed = not source.read("Wdelta").any()
+    fixed = _is_elementwise(source) and not source.read("Wdelta").any()
     by_softplus = _by_softplus(source)
     A = -softplus(stored) if by_softplus else -exp(stored)
     names = ("softplus", EXP_A) if by_softplus else ("exp", SOFTPLUS_A)

@@ -49,7 +49,7 @@ def _reason(names: Iterable[str], catalog: Catalog) -> str | None:
     tensors = catalog.checkpoint.tensors
     for name in names:
         info = tensors[name]
-        if 0 in info.shape:
+        if info.shape[:1] == (0,) and _leaf(name) in STATE_NAMES:
             return f"{_leaf(name)} {GATHER}"
         if _is_code(info, tensors):
             return _quantized(info, tensors)

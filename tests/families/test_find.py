@@ -268,3 +268,12 @@ def test_a_layer_that_lost_a_tensor_is_no_other_kind_of_block():
     tensors = mamba()
     del tensors["layers.1.mixer.A_log"]
     assert ssmspec.analyze(tensors).blocks is None
+
+
+def test_a_namesake_in_several_places_is_no_second_copy():
+    tensors = s4d(2, "m.{}.kernel") | {
+        k.replace("k.0", "ema"): v for k, v in s4d(1, "k.{}.kernel").items()
+    }
+    layers, skipped = find(tensors)
+    assert len(layers) == 3
+    assert not skipped
