@@ -9,15 +9,8 @@ import numpy as np
 from ssmspec.arrays import Floats
 from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable
-from ssmspec.results.comparison import (
-    Cause,
-    CauseKind,
-    Change,
-    LayerPair,
-    PolesMoved,
-    TensorComparison,
-    TensorDifference,
-)
+from ssmspec.results.comparison import Cause, CauseKind, LayerPair, PolesMoved
+from ssmspec.results.tensors import Change, TensorComparison, TensorDifference
 from ssmspec.spectrum import LayerSpectrum
 
 MOST = 0.5

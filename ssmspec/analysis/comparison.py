@@ -43,10 +43,10 @@ from ssmspec.results.comparison import (
     PolesMoved,
     Side,
     SideKind,
-    TensorComparison,
 )
 from ssmspec.results.report import LayerReport, Report
 from ssmspec.results.saved import find_report
+from ssmspec.results.tensors import TensorComparison
 from ssmspec.spectrum import LayerSpectrum
 
 Comparable: TypeAlias = Source | Report

@@ -18,13 +18,7 @@ from ssmspec.checkpoints.dtypes import DTYPES, decode, encode
 from ssmspec.errors import CheckpointError
 from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import FoundLayer
-from ssmspec.results.comparison import (
-    Change,
-    Stored,
-    TensorComparison,
-    TensorDifference,
-    ValueChange,
-)
+from ssmspec.results.tensors import Change, Stored, TensorComparison, TensorDifference, ValueChange
 
 _CHUNK = 2**20
 """Elements that are compared, or decoded to float64, at once."""

@@ -9,16 +9,14 @@ from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.registry import Registry
 from ssmspec.results.comparison import (
-    Change,
     Comparison,
     LayerPair,
     OutcomePair,
     PolesMoved,
     Side,
     SideKind,
-    TensorComparison,
-    TensorDifference,
 )
+from ssmspec.results.tensors import Change, TensorComparison, TensorDifference
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc

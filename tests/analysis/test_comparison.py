@@ -10,7 +10,8 @@ import ssmspec
 from ssmspec.analysis.matching import match_names
 from ssmspec.errors import CheckpointError, NoLayersError, UsageError
 from ssmspec.outcome import Measured, NotApplicable
-from ssmspec.results.comparison import Change, PolesMoved, SideKind
+from ssmspec.results.comparison import PolesMoved, SideKind
+from ssmspec.results.tensors import Change
 from tests.examples.comparison import half_width, mamba2, s4d
 
 
