@@ -11,14 +11,14 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ssmspec.checking.selection import Selection, codes_in
-from ssmspec.errors import UsageError
+from ssmspec.checkpoints.files import read_toml
+from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.naming import did_you_mean, printable, shown
 from ssmspec.outcome import Level
 from ssmspec.reading import Reading
@@ -104,17 +104,9 @@ def read_config(path: Path) -> Config:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"{shown(path)}: {error.strerror}; give a configuration with --config"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        cause = printable(" ".join(str(error).split()))
-        raise UsageError(
-            f"{shown(path)} is no valid TOML ({cause}); mend it, or give another configuration "
-            f"with --config"
-        ) from None
+        return read_toml(path)
+    except CheckpointError as error:
+        raise UsageError(f"{error}; give a configuration with --config") from None
 
 
 def _own_table(project: Mapping[str, Any]) -> Mapping[str, Any] | None:

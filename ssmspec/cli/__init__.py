@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -110,6 +111,8 @@ def main() -> None:
     never looks like a verdict.
     """
     settle()
+    if not sys.warnoptions and "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")  # what numpy and matplotlib find in a file is for rules
     if sys.argv[1:2] not in [[name] for name in USES_TORCH]:
         for variable in BLAS_THREADS:
             os.environ.setdefault(variable, "1")
@@ -165,5 +168,5 @@ def _sentence(error: Exception) -> str:
 
 
 def _say(sentence: str) -> None:
-    line = " ".join(sentence.split())
+    line = printable(" ".join(sentence.split()))
     sys.stderr.write(f"ssmspec: error: {line}\n")

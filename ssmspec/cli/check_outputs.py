@@ -94,7 +94,7 @@ def render(run: CheckRun, target: Target, *, verbose: bool) -> str:
 def hint(sentence: str, session: Session) -> None:
     """One line on stderr that is no error."""
     if not session.quiet:
-        sys.stderr.write(f"ssmspec: hint: {' '.join(sentence.split())}\n")
+        sys.stderr.write(f"ssmspec: hint: {printable(' '.join(sentence.split()))}\n")
 
 
 def print_report(text: str, session: Session) -> None:
@@ -111,7 +111,7 @@ def complain(run: CheckRun) -> None:
         if file.error is not None:
             path = printable(file.path)
             about = "" if path in file.error else f"{path}: "
-            sys.stderr.write(f"ssmspec: error: {about}{file.error}\n")
+            sys.stderr.write(f"ssmspec: error: {about}{printable(file.error)}\n")
 
 
 def append_step_summary(run: CheckRun, session: Session) -> None:

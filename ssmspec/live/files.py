@@ -14,7 +14,7 @@ from ssmspec.live.look import Look, columns
 from ssmspec.naming import printable
 from ssmspec.results.trajectory import FILE_NAME as TRAJECTORY_FILE
 from ssmspec.results.trajectory import LayerPaths, Trajectory, save_trajectory
-from ssmspec.writers.parts.tidy import inert, to_csv
+from ssmspec.writers.parts.tidy import to_csv
 
 SPECTRUM_FILE = "spectrum.csv"
 
@@ -98,7 +98,7 @@ def write_files(folder: Path, looks: Sequence[Look]) -> tuple[Path, ...]:
 
 def _csv(looks: Sequence[Look]) -> str:
     rows = (
-        (look.step, inert(layer.name), *layer.values, " ".join(layer.codes))
+        (look.step, layer.name, *layer.values, " ".join(layer.codes))
         for look in looks
         for layer in look.layers
     )

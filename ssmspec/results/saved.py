@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ssmspec.errors import CheckpointError
-from ssmspec.naming import shown
+from ssmspec.naming import printable, shown
 from ssmspec.outcome import Finding, Level, Measured, NotApplicable, Outcome, Skipped
 from ssmspec.results.base import SCHEMA_VERSION, CheckpointSummary
 from ssmspec.results.check import Status
@@ -130,9 +131,13 @@ def _head(path: Path) -> bytes:
 
 def _parse(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{shown(path)} is no regular file, so it is no saved report")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise CheckpointError(f"{shown(path)} is too large to be a saved report")
-        return json.loads(path.read_bytes(), parse_constant=_refuse)
+        return json.loads(content, parse_constant=_refuse)
     except OSError as error:
         raise CheckpointError(f"{shown(path)}: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -172,7 +177,7 @@ def _run(path: Path, content: Mapping[str, Any]) -> SavedRun:
     return SavedRun(
         path=path,
         version=version,
-        preset=_text(content["check"]["preset"]),
+        preset=printable(_text(content["check"]["preset"])),
         checks=tuple(_check(entry) for entry in content["checkpoints"]),
     )
 
@@ -243,7 +248,9 @@ def _outcome(entry: Mapping[str, Any]) -> Outcome:
     if "not_applicable" in entry:
         return NotApplicable(_text(entry["not_applicable"]))
     value = entry["value"]
-    return Measured(value if isinstance(value, str) else _number(value), _text(entry["unit"]))
+    return Measured(
+        value if isinstance(value, str) else _number(value), printable(_text(entry["unit"]))
+    )
 
 
 def _text(value: Any) -> str:

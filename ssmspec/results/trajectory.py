@@ -21,6 +21,9 @@ from ssmspec.naming import printable
 
 FILE_NAME = "trajectory.npz"
 
+_HEADER = 1_000
+"""Characters of an array's header; numpy takes a time that grows as their square."""
+
 _DAMAGES = (
     KeyError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError, EOFError,
     zipfile.BadZipFile, zlib.error, struct.error,
@@ -78,7 +81,12 @@ def load_trajectory(path: Path) -> Trajectory:
     shown = printable(str(path))
     try:
         # Opened here because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        _refuse_special(path)
+        with (
+            path.open("rb") as stream,
+            np.load(stream, allow_pickle=False, max_header_size=_HEADER) as file,
+        ):
+            _refuse_bomb(file.zip)
             steps, names = file["steps"], file["names"].tolist()
             layers = tuple(
                 LayerPaths(
@@ -99,6 +107,18 @@ def load_trajectory(path: Path) -> Trajectory:
     if not (_ascends(steps) and layers and all(_fits(layer, steps.size) for layer in layers)):
         raise CheckpointError(f"{shown} does not hold the paths of poles")
     return Trajectory(steps, layers)
+
+
+def _refuse_special(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{printable(str(path))} is no regular file")
+
+
+def _refuse_bomb(archive: zipfile.ZipFile) -> None:
+    """An archive may unpack to a few times its size, which is all that packing it again gives."""
+    held = sum(entry.compress_size for entry in archive.infolist())
+    if sum(entry.file_size for entry in archive.infolist()) > 8 * held + 2**20:
+        raise ValueError("it would unpack out of proportion")
 
 
 def _ascends(steps: Array) -> bool:

@@ -14,7 +14,7 @@ from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Name
-from ssmspec.writers.parts.tidy import MODEL, Row, inert
+from ssmspec.writers.parts.tidy import MODEL, Row
 from ssmspec.writers.report.tables import MANY, decay_table, frequency_table, median_layer
 from ssmspec.writers.report.words import length_note, model_line
 
@@ -172,7 +172,7 @@ def rows(comparison: SchemeComparison) -> Iterator[Row]:
     """Rows of `HEADER`."""
     for layer in comparison.layers:
         found = layer.layer
-        place = (inert(found.name), found.family, found.channels, found.modes)
+        place = (found.name, found.family, found.channels, found.modes)
         if isinstance(layer.reference, NotApplicable):
             reason = f"not applicable: {layer.reference.reason}"
             yield (*place, "", None, None, None, "", None, "", reason)

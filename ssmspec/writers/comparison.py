@@ -22,7 +22,7 @@ from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Column, Name
-from ssmspec.writers.parts.tidy import MODEL, Row, inert
+from ssmspec.writers.parts.tidy import MODEL, Row
 
 LAYERS_SHOWN = 16
 GROUPS_SHOWN = 12
@@ -285,13 +285,13 @@ HEADER = ("subject", "name_a", "name_b", "quantity", "a", "b", "difference", "un
 def rows(comparison: Comparison) -> Iterator[Row]:
     """Rows of `HEADER`."""
     for pair in comparison.layers:
-        names = (inert(pair.a.name), inert(pair.b.name))
+        names = (pair.a.name, pair.b.name)
         yield from _metric_rows("layer", names, pair.metrics)
         yield from _poles_rows(names, pair.poles)
     for name in comparison.only_a:
-        yield ("layer", inert(name), "", "presence", "present", "absent", None, "", "")
+        yield ("layer", name, "", "presence", "present", "absent", None, "", "")
     for name in comparison.only_b:
-        yield ("layer", "", inert(name), "presence", "absent", "present", None, "", "")
+        yield ("layer", "", name, "presence", "absent", "present", None, "", "")
     yield from _metric_rows("model", (MODEL, MODEL), comparison.model)
     if not isinstance(comparison.tensors, NotApplicable):
         yield from map(_tensor_row, comparison.tensors.differences)
@@ -324,7 +324,7 @@ def _poles_rows(names: tuple[str, str], poles: PolesMoved | NotApplicable) -> It
 
 
 def _tensor_row(item: TensorDifference) -> Row:
-    names = (inert(item.a.name) if item.a else "", inert(item.b.name) if item.b else "")
+    names = (item.a.name if item.a else "", item.b.name if item.b else "")
     stored = [
         f"{side.dtype} {'x'.join(map(str, side.shape)) or 'scalar'}" if side else "absent"
         for side in (item.a, item.b)

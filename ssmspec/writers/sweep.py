@@ -13,7 +13,7 @@ from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
 from ssmspec.writers.parts import numbers as num
 from ssmspec.writers.parts.terminal import Column, Name
-from ssmspec.writers.parts.tidy import MODEL, Row, inert
+from ssmspec.writers.parts.tidy import MODEL, Row
 from ssmspec.writers.report.tables import power_strips
 
 _TITLES = {
@@ -140,7 +140,7 @@ HEADER = (
 def rows(sweep: Sweep) -> Iterator[Row]:
     """Rows of `HEADER`."""
     for layer in sweep.layers:
-        place = (inert(layer.name), layer.family, layer.channels, layer.modes, sweep.knob.value)
+        place = (layer.name, layer.family, layer.channels, layer.modes, sweep.knob.value)
         if isinstance(layer.points, NotApplicable):
             yield (*place, None, "", None, "", layer.points.reason)
         else:

@@ -125,9 +125,9 @@ def test_every_key_is_understood(tmp_path):
         ("[[overrides]]\nlayers = '*'\nrule = {}", "did you mean 'rules'"),
         ("[[overrides]]\nlayers = '*'\nrules = { ALI001 = { max = nan } }", "finite"),
         ("overrides = [3]", "must be a table"),
-        ("preset = ", "no valid TOML"),
-        ("a = " + "[" * 100_000, "no valid TOML"),
-        ("\x00", "no valid TOML"),
+        ("preset = ", "not valid TOML"),
+        ("a = " + "[" * 100_000, "not valid TOML"),
+        ("\x00", "not valid TOML"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence_that_names_the_file(tmp_path, capsys, text, says):
@@ -154,7 +154,7 @@ def test_the_nearest_wins_and_ssmspec_toml_goes_first(tmp_path):
     near = written(tmp_path / "a", "pyproject.toml", "[tool.ssmspec]\nseq_len = 3\n")
     assert nearest_config(deep) == near
     written(deep, "pyproject.toml", "[tool.ssmspec")
-    with pytest.raises(UsageError, match="no valid TOML"):
+    with pytest.raises(UsageError, match="not valid TOML"):
         nearest_config(deep)
 
 

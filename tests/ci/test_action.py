@@ -213,3 +213,30 @@ def test_the_workflow_of_the_docs_uses_inputs_that_there_are():
     written = [line.partition("=")[2] for line in ours["with"]["formats"].split()]
     assert written == steps[-1]["with"]["path"].split()
     assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_installing_runs_no_module_of_the_checked_repository(tmp_path):
+    checkout, temporary = tmp_path / "checkout", tmp_path / "runner"
+    checkout.mkdir()
+    temporary.mkdir()
+    for name in ("logging", "subprocess", "typing", "pip", "venv", "ensurepip"):
+        (checkout / f"{name}.py").write_text("raise SystemExit('a module of the checkout ran')")
+    # Packages are not installed here: pip is replaced by a look at what it would import.
+    script = STEPS["Install ssmspec"]["run"].replace("-I -m venv", "-I -m venv --without-pip")
+    script, replaced = re.subn(
+        r"-I -m pip install .*", "-I -c 'import logging, subprocess'", script
+    )
+    assert replaced == 1
+    assert "--without-pip" in script
+    output = tmp_path / "output"
+    done = subprocess.run(
+        [BASH, "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=checkout, capture_output=True, text=True, check=False,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(temporary), "SOURCE": "install", "GITHUB_OUTPUT": str(output),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "a module of the checkout ran" not in done.stdout + done.stderr
+    assert output.read_text() == f"program={temporary}/ssmspec-environment/bin/ssmspec\n"

@@ -8,7 +8,6 @@ poles and step sizes. A stored number x becomes `scale * transform(x) + offset`.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ssmspec.arrays import Floats
-from ssmspec.errors import UsageError
+from ssmspec.checkpoints.files import read_toml
+from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.families.parts.diagonal import softplus, softplus_inverse
 from ssmspec.naming import did_you_mean, printable
 from ssmspec.reading import Discretization
@@ -128,13 +128,9 @@ def load_layout(path: Path) -> tuple[Layout, ...]:
             message names the table, the key and the valid names.
     """
     try:
-        page = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"the map {path} cannot be read: {error.strerror or error}; give a TOML page"
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"the map {path} is not a TOML page: {printable(str(error))}") from None
+        page = read_toml(path)
+    except CheckpointError as error:
+        raise UsageError(f"the map {error}; give a TOML page") from None
     table = _Table(path.name, page)
     table.only("layer")
     layers = page.get("layer")

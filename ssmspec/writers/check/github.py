@@ -118,7 +118,7 @@ def _command(command: str, message: str, **properties: str) -> str:
 
 def _whole(text: str) -> str:
     """A path as it is, so that it is found; without what a terminal would obey."""
-    return text if text.isprintable() else printable(text)
+    return text if text.isprintable() and "##[" not in text else printable(text)
 
 
 WRITER: Writer[CheckRun] = Writer(

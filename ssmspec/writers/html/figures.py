@@ -95,16 +95,26 @@ def draw(report: Report, names: Sequence[str], anchor: str) -> Figures:
     index = {layer.name: i for i, layer in enumerate(report.layers)}
     left = set(names)
     svg: dict[str, str] = {}
+    undrawn: dict[str, str] = {}
     try:
         for view in report.origin():
             name = view.spectrum.name
             if name in left:
                 left.discard(name)
                 prefix = f"{layer_id(anchor, index[name])}-"
-                svg[name] = to_svg(layer_panel(view), prefix=prefix, label=_LABEL)
+                try:
+                    svg[name] = to_svg(layer_panel(view), prefix=prefix, label=_LABEL)
+                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                    undrawn[name] = type(error).__name__
             if not left:
                 break
     except (SsmspecError, OSError) as error:
         reason = error.strerror or "" if isinstance(error, OSError) else str(error)
         return Figures(svg, f"the checkpoint could not be read again: {printable(reason)}")
+    if undrawn:
+        name, cause = next(iter(undrawn.items()))
+        more = f" and {len(undrawn) - 1} more" if len(undrawn) > 1 else ""
+        return Figures(
+            svg, f"the numbers of {printable(name)}{more} lie beyond what can be drawn ({cause})"
+        )
     return Figures(svg, "the checkpoint no longer holds all its layers" if left else "")

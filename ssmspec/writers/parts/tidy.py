@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from ssmspec.naming import printable
+
 Row: TypeAlias = tuple[str | int | float | None, ...]
 """Cells; None is an empty one."""
 
@@ -20,10 +22,17 @@ def to_csv(header: tuple[str, ...], rows: Iterable[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow([repr(cell) if isinstance(cell, float) else cell for cell in row])
+        writer.writerow([_written(cell) for cell in row])
     return text.getvalue()
 
 
 def inert(name: str) -> str:
-    """A name that a spreadsheet will not take for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name
+    """A text that no terminal obeys and that a spreadsheet will not take for a formula."""
+    clean = printable(name)
+    return f"'{clean}" if clean[:1] in ("=", "+", "-", "@") else clean
+
+
+def _written(cell: str | int | float | None) -> str | int | None:
+    if isinstance(cell, float):
+        return repr(cell)
+    return inert(cell) if isinstance(cell, str) else cell

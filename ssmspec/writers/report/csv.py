@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ssmspec.outcome import Measured, Outcome
 from ssmspec.results.report import Report
 from ssmspec.writers.base import Page, Writer
-from ssmspec.writers.parts.tidy import MODEL, Row, inert, to_csv
+from ssmspec.writers.parts.tidy import MODEL, Row, to_csv
 
 HEADER = ("layer", "family", "channels", "modes", "metric", "value", "unit", "not_applicable")
 
@@ -20,7 +20,7 @@ def render(report: Report, page: Page) -> str:
 
 def _rows(report: Report) -> Iterator[Row]:
     for layer in report.layers:
-        place = (inert(layer.name), layer.family, layer.channels, layer.modes)
+        place = (layer.name, layer.family, layer.channels, layer.modes)
         for metric, outcome in layer.metrics.items():
             yield (*place, metric, *_cells(outcome))
     for metric, combined in report.model.items():

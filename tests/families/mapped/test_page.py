@@ -168,7 +168,7 @@ def test_a_spectrum_of_another_shape_is_refused(opened):
         ('{ tensor = "A_imag" }', '{ value = 1, tensor = "A_imag" }', "'tensor'"),
         ("imag = ", "angle = ", "given by real and imag, or complex; got real and angle"),
         ("imag = ", "complex = ", "got real and complex"),
-        ('transform = "exp"\n', "transform = ", "not a TOML page"),
+        ('transform = "exp"\n', "transform = ", "not valid TOML"),
         ('"s4_layers.*.kernel"', "1979-05-27", "not a date"),
     ],
 )
@@ -185,17 +185,17 @@ def test_a_page_that_makes_no_sense_is_refused_in_one_sentence(tmp_path, old, ne
 
 
 def test_a_page_that_cannot_be_read_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="does not exist"):
         load_layout(tmp_path / "absent.toml")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is a folder"):
         load_layout(tmp_path)
     binary = tmp_path / "binary.toml"
     binary.write_bytes(os.urandom(40) + b"\xff\xfe")
-    with pytest.raises(UsageError, match="not a TOML page"):
+    with pytest.raises(UsageError, match="not valid TOML"):
         load_layout(binary)
     nested = tmp_path / "nested.toml"
     nested.write_text("a = " + "[" * 20000)
-    with pytest.raises(UsageError, match="not a TOML page"):
+    with pytest.raises(UsageError, match="not valid TOML"):
         load_layout(nested)
     constants = tmp_path / "constants.toml"
     constants.write_text(

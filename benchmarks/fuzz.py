@@ -1,0 +1,391 @@
+"""Opens mutated checkpoints of every container and counts what is neither read nor refused.
+
+    python benchmarks/fuzz.py --count 100000 --seed 0
+
+Each input is a small valid file whose bytes, header or opcodes were changed. It is opened, every
+tensor is read, and one in `WHOLE` is analyzed and written as CSV and text. Right is a report or an
+`SsmspecError` of one sentence. While an input is read, an audit hook forbids opening anything
+outside its folder, writing, executing, importing and connecting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from ssmspec.analysis.report import analyze
+from ssmspec.checkpoints import open_checkpoint
+from ssmspec.errors import SsmspecError
+from ssmspec.writers import WRITERS, Page
+
+Tensors = Mapping[str, NDArray[Any]]
+Mutate = Callable[[random.Random], bytes]
+
+WHOLE = 8
+"""One input in so many is measured and written, not only opened."""
+SLOW = 2.0
+"""Processor seconds after which an input counts as too slow."""
+
+_FORBIDDEN = (
+    "exec", "import", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork",
+    "os.spawn", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink",
+    "os.chmod", "os.chown", "os.truncate", "shutil.", "socket.", "ctypes.", "pickle.find_class",
+    "marshal.", "code.__new__", "urllib.", "tempfile.", "mmap.",
+)  # fmt: skip
+
+_INTERESTING = (0, 1, 2, 3, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**53)
+_HUGE: tuple[Any, ...] = (
+    -1,
+    0,
+    1,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    1e20,
+    1e-310,
+    "x",
+    None,
+    True,
+    [],
+    {},
+    "9" * 5000,
+)
+
+
+def tensors(dtype: str = "<f4") -> Tensors:
+    """A small S4D layer and a tensor beside it."""
+    prefix = "layers.0.kernel."
+    return {
+        f"{prefix}log_dt": np.full(3, -3.0, dtype),
+        f"{prefix}log_A_real": np.full((3, 4), -0.7, dtype),
+        f"{prefix}A_imag": (np.pi * np.arange(4) * np.ones((3, 1))).astype(dtype),
+        f"{prefix}C": np.ones((3, 4, 2), dtype),
+        "decoder.weight": np.arange(6, dtype=dtype).reshape(2, 3),
+    }
+
+
+def flipped(raw: bytes, rng: random.Random) -> bytes:
+    """Bytes changed, removed, doubled, or set to numbers at which counters turn over."""
+    data = bytearray(raw)
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        if not data:
+            break
+        at, kind = rng.randrange(len(data)), rng.randrange(6)
+        if kind == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at] = rng.randrange(256)
+        elif kind == 2:
+            del data[at : at + rng.choice((1, 4, 64, len(data)))]
+        elif kind == 3:
+            data[at:at] = data[at : at + rng.choice((1, 8, 200))]
+        elif kind == 4:
+            width = rng.choice((1, 2, 4, 8))
+            number = rng.choice(_INTERESTING) % (1 << 8 * width)
+            data[at : at + width] = number.to_bytes(width, rng.choice(("little", "big")))
+        else:
+            data[at:at] = rng.randbytes(rng.choice((1, 3, 40)))
+    return bytes(data)
+
+
+def _reshaped(value: Any, rng: random.Random) -> Any:
+    """A JSON value with one place in it changed."""
+    if isinstance(value, dict) and value and rng.random() < 0.85:
+        key = rng.choice(list(value))
+        new = {**value, key: _reshaped(value[key], rng)}
+        if rng.random() < 0.1:
+            new[rng.choice(("", "\u202e\x1b[31m", "a/../b", "x" * 700, "=1"))] = new.pop(key)
+        return new
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        at = rng.randrange(len(value))
+        return [*value[:at], _reshaped(value[at], rng), *value[at + rng.choice((1, 1, 0, 2)) :]]
+    return rng.choice(_HUGE)
+
+
+def safetensors(rng: random.Random) -> bytes:
+    """Its bytes, or its JSON header with a length that fits again."""
+    raw = save(dict(tensors()), metadata={"ssmspec": json.dumps({"seq_len": 64})})
+    if rng.random() < 0.4:
+        return flipped(raw, rng)
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.dumps(_reshaped(json.loads(raw[8 : 8 + length]), rng)).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + raw[8 + length :]
+
+
+def _zipped(members: Mapping[str, bytes], rng: random.Random) -> bytes:
+    method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    raw = out.getvalue()
+    return flipped(raw, rng) if rng.random() < 0.3 else raw
+
+
+def npz(rng: random.Random) -> bytes:
+    """A member's bytes, mostly in its header."""
+    members = {}
+    for name, array in tensors().items():
+        out = io.BytesIO()
+        np.save(out, array)
+        members[f"{name}.npy"] = out.getvalue()
+    name = rng.choice(list(members))
+    whole = members[name]
+    members[name] = flipped(whole[:128], rng) + whole[128:]
+    return _zipped(members, rng)
+
+
+def torch_pickle(layout: Tensors) -> bytes:
+    """The pickle that `torch.save` writes for a state dict, without torch."""
+    names = {"f": "FloatStorage"}
+
+    def text(value: str) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    def integer(value: int) -> bytes:
+        return b"M" + struct.pack("<H", value)
+
+    out = b"\x80\x02}("
+    for key, (name, array) in enumerate(layout.items()):
+        steps = [stride // array.itemsize for stride in array.strides]
+        kind = f"ctorch\n{names[array.dtype.kind]}\n".encode()
+        place = b"(" + text("storage") + kind + text(str(key)) + text("cpu") + integer(array.size)
+        shape = b"(" + b"".join(map(integer, array.shape)) + b"t"
+        stride = b"(" + b"".join(map(integer, steps)) + b"t"
+        view = (
+            b"("
+            + place
+            + b"tQ"
+            + integer(0)
+            + shape
+            + stride
+            + b"\x89ccollections\nOrderedDict\n)Rt"
+        )
+        out += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n" + view + b"R"
+    return out + b"u."
+
+
+def torch_zip(rng: random.Random) -> bytes:
+    """Opcodes and arguments of its pickle, or bytes of its archive."""
+    layout = tensors()
+    pickle = torch_pickle(layout)
+    if rng.random() < 0.8:
+        data = bytearray(pickle)
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            at = rng.randrange(len(data))
+            opcode = rng.choice(
+                b"().0123abcehjlqrstuNQRX]}KMJG\x80\x81\x85\x86\x87\x88\x8a\x8c\x93"
+            )
+            if rng.random() < 0.5:
+                data[at] = opcode
+            else:
+                data[at:at] = bytes([opcode]) * rng.choice((1, 1, 3, 400))
+        pickle = bytes(data) if rng.random() < 0.6 else flipped(pickle, rng)
+    members = {"a/data.pkl": pickle}
+    members |= {f"a/data/{key}": array.tobytes() for key, array in enumerate(layout.values())}
+    return _zipped(members, rng)
+
+
+def flax(rng: random.Random) -> bytes:
+    """Its bytes; every one of them is a header of something."""
+    tree: dict[str, Any] = {}
+    for name, array in tensors().items():
+        packed = msgpack.packb((array.shape, array.dtype.name, array.tobytes()), use_bin_type=True)
+        *path, leaf = name.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[leaf] = msgpack.ExtType(1, packed)
+    return flipped(msgpack.packb(tree, use_bin_type=True), rng)
+
+
+def index(rng: random.Random) -> bytes:
+    """The JSON of an index whose one shard is whole."""
+    document = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(tensors(), "shard")}
+    if rng.random() < 0.5:
+        return flipped(json.dumps(document).encode(), rng)
+    return json.dumps(_reshaped(document, rng)).encode()
+
+
+CONTAINERS: Mapping[str, tuple[str, Mutate]] = {
+    "safetensors": ("x.safetensors", safetensors),
+    "npz": ("x.npz", npz),
+    "torch-zip": ("x.pt", torch_zip),
+    "flax-msgpack": ("x.msgpack", flax),
+    "sharded": ("x.index.json", index),
+}
+
+
+class ForbiddenError(BaseException):
+    """A file made the program do what no file may."""
+
+
+@dataclass
+class Guard:
+    """What an audit hook lets through while it is armed."""
+
+    folder: str = ""
+    armed: bool = False
+    installed: bool = False
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        """Called by the interpreter for everything that it audits."""
+        if not self.armed:
+            return
+        if event == "open":
+            path, mode, flags = args
+            writes = (isinstance(mode, str) and set(mode) & set("wax+")) or (flags or 0) & 3
+            if writes or (isinstance(path, str) and not path.startswith(self.folder)):
+                raise ForbiddenError(f"open {path!r} {mode!r}")
+        elif event.startswith(_FORBIDDEN):
+            raise ForbiddenError(f"{event} {args!r}"[:200])
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Be armed within the block."""
+        self.armed = True
+        try:
+            yield
+        finally:
+            self.armed = False
+
+
+@dataclass
+class Tally:
+    """What came of the inputs.
+
+    Attributes:
+        outcomes: how many were read, refused, or fell, by container.
+        slowest: processor seconds of the slowest, by container.
+        falls: (container, number, what happened) of those that fell.
+    """
+
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=dict)
+    falls: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def add(self, container: str, number: int, outcome: str, seconds: float) -> None:
+        """Count one input."""
+        kind = outcome if outcome in ("read", "refused") else "fell"
+        self.outcomes[container, kind] += 1
+        self.slowest[container] = max(self.slowest.get(container, 0.0), seconds)
+        if kind == "fell":
+            self.falls.append((container, number, outcome))
+
+
+def outcome_of(path: Path, *, whole: bool) -> str:
+    """`read`, `refused`, or what escaped."""
+    try:
+        with open_checkpoint(path) as checkpoint:
+            for name in list(checkpoint.tensors)[:50]:
+                try:
+                    checkpoint.read(name)
+                except SsmspecError as error:
+                    _require_sentence(error)
+        if whole:
+            report = analyze(path)
+            for form in ("csv", "text", "json"):
+                WRITERS.require(form).render(report, Page())
+    except SsmspecError as error:
+        _require_sentence(error)
+        return "refused"
+    except ForbiddenError as error:
+        return f"forbidden: {error}"
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"[:300]
+    return "read"
+
+
+def _require_sentence(error: SsmspecError) -> None:
+    said = str(error)
+    if not said or len(said) > 4100 or not said.isprintable():
+        raise AssertionError(f"no sentence: {said[:100]!r}")
+
+
+def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tally:
+    """So many inputs, in turn of every container.
+
+    Args:
+        count: inputs of all containers together.
+        seed: input number i follows from (seed, i).
+        guard: installed as audit hook by whoever calls.
+        only: containers; all of them where it is empty.
+    """
+    tally = Tally()
+    chosen = list(only or CONTAINERS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        guard.folder = name
+        (folder / "shard").write_bytes(save(dict(tensors())))
+        if guard.installed:
+            for container in chosen:  # whatever is loaded late is loaded now
+                _warm_up(folder, *CONTAINERS[container])
+        for number in range(count):
+            container = chosen[number % len(chosen)]
+            file, mutate = CONTAINERS[container]
+            path = folder / file
+            path.write_bytes(mutate(random.Random(f"{seed} {number}")))
+            began = time.process_time()
+            with guard.on(), warnings.catch_warnings():
+                warnings.simplefilter("error")
+                outcome = outcome_of(path, whole=number // len(chosen) % WHOLE == 0)
+            seconds = time.process_time() - began
+            if seconds > SLOW:
+                outcome = f"slow: {seconds:.1f} s"
+            tally.add(container, number, outcome, seconds)
+    return tally
+
+
+def _warm_up(folder: Path, file: str, mutate: Mutate) -> None:
+    import difflib  # noqa: F401 - for mistakes only
+
+    for number in range(60):
+        (folder / file).write_bytes(mutate(random.Random(f"warm {number}")))
+        outcome_of(folder / file, whole=True)
+
+
+def main() -> None:
+    """Fuzz and print the tally; exit 1 where anything fell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", choices=list(CONTAINERS), default=[])
+    options = parser.parse_args()
+    guard = Guard()
+    sys.addaudithook(guard)
+    guard.installed = True
+    tally = fuzz(options.count, options.seed, guard, tuple(options.only))
+    for container in options.only or CONTAINERS:
+        numbers = {kind: tally.outcomes[container, kind] for kind in ("read", "refused", "fell")}
+        told = ", ".join(f"{number:,} {kind}" for kind, number in numbers.items())
+        print(f"{container:14} {told}; slowest {tally.slowest[container]:.2f} s")
+    for container, number, what in tally.falls[:50]:
+        print(f"fell: {container} {options.seed} {number}: {what}")
+    sys.exit(bool(tally.falls))
+
+
+if __name__ == "__main__":
+    main()
