@@ -362,6 +362,7 @@ def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tal
 def _warm_up(folder: Path, file: str, mutate: Mutate) -> None:
     import difflib  # noqa: F401 - for mistakes only
 
+    "\x1b".encode("unicode_escape")  # a codec that Python loads when it is first asked for
     for number in range(60):
         (folder / file).write_bytes(mutate(random.Random(f"warm {number}")))
         outcome_of(folder / file, whole=True)
