@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
     from ssmspec.errors import SsmspecError
+    from ssmspec.live.changes import apply, parameter_groups
     from ssmspec.live.monitor import SpectrumMonitor
     from ssmspec.reading import Discretization, DtTransform, LayerRate, Reading
     from ssmspec.reinitialization import reinit
@@ -65,10 +66,12 @@ __all__ = [
     "__version__",
     "against",
     "analyze",
+    "apply",
     "check",
     "compare",
     "load_report",
     "open_checkpoint",
+    "parameter_groups",
     "read_spectra",
     "reinit",
     "sweep",
@@ -100,6 +103,8 @@ _HOMES = {
     "Sweep": "ssmspec.results.sweep",
     "LayerSpectrum": "ssmspec.spectrum",
     "SpectrumMonitor": "ssmspec.live.monitor",
+    "apply": "ssmspec.live.changes",
+    "parameter_groups": "ssmspec.live.changes",
     "TrainConfig": "ssmspec.training",
     "train": "ssmspec.training",
 }

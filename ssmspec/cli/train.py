@@ -69,7 +69,7 @@ def command(
         typer.Option(
             "--device",
             metavar="KIND",
-            help="cpu or cuda; a GPU by default where there is one.",
+            help="cpu, cuda or cuda:N; a GPU by default where there is one.",
             rich_help_panel=RUN_PANEL,
             show_default=False,
         ),
@@ -77,9 +77,10 @@ def command(
 ) -> None:
     """Train a model from an initialization scheme, and watch its spectrum move."""
     settings = _settings(output, given, preset, config, resume=resume)
+    progress = TrainingProgress(session)
+    progress.hello(settings.task, settings.model.scheme)
     from ssmspec.training import train  # noqa: PLC0415 - torch, once it is known what to do
 
-    progress = TrainingProgress(session)
     try:
         with progress:
             result = train(
@@ -107,7 +108,9 @@ def _settings(
     resume: bool,
 ) -> TrainConfig:
     """What was asked for: a stored run under a preset under a file under the options."""
-    from ssmspec.training.run_folder import read_config  # noqa: PLC0415 - numpy and all
+    from ssmspec.schemes import SCHEMES  # noqa: PLC0415 - numpy and all
+    from ssmspec.training.config import ModelConfig  # noqa: PLC0415
+    from ssmspec.training.run_folder import layers_of, read_config  # noqa: PLC0415
     from ssmspec.training.settings import (  # noqa: PLC0415
         combine,
         read_file,
@@ -116,11 +119,19 @@ def _settings(
         to_settings,
     )
 
-    over = combine(read_file(config) if config is not None else {}, given)
-    layers = [to_settings(read_config(output))] if resume else []
-    layers += [dict(read_preset(preset, over.get("scheme")))] if preset is not None else []
-    layers += [dict(read_file(config))] if config is not None else []
-    return to_config(combine(*layers, given), "the command line")
+    file = read_file(config) if config is not None else {}
+    over, start = combine(file, given), {}
+    below = [to_settings(read_config(output))] if resume else []
+    if preset is not None:
+        below.append(dict(read_preset(preset, over.get("scheme"))))
+    if over.get("init") is not None and "scheme" not in over and not resume:
+        start = layers_of(over["init"])
+        named = combine(*below).get("scheme", ModelConfig.scheme)
+        if start and SCHEMES.require(named).kind is SCHEMES.require(start["scheme"]).kind:
+            start = {**start, "scheme": named}
+        if preset is not None:
+            below[-1] = dict(read_preset(preset, start.get("scheme")))
+    return to_config(combine(*below, start, file, given), "the command line")
 
 
 def _say_how_to_go_on(stop: BaseException, output: Path, session: Session) -> None:

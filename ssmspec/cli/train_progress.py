@@ -1,4 +1,4 @@
-"""How a run reports while it trains: a bar in a terminal, a line an evaluation elsewhere."""
+"""How a run reports while it trains: a line an evaluation, and in a terminal a bar below them."""
 
 from __future__ import annotations
 
@@ -46,9 +46,21 @@ class TrainingProgress:
             self._validation = f"validation {shown}"
         if self._in_terminal:
             self._draw(progress)
-        elif progress.validation is not None or progress.step == progress.steps:
-            sys.stderr.write(f"{self._line(progress)}\n")
+        if progress.validation is not None or progress.step == progress.steps:
+            self._keep(self._line(progress))
+
+    def _keep(self, line: str) -> None:
+        """Write a line that remains."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
+
+    def hello(self, task: str, scheme: str) -> None:
+        """Say in a terminal that something happens, before torch is loaded and data are."""
+        if self._in_terminal:
+            self.tell(f"{task} from {scheme}: loading")
 
     def tell(self, sentence: str) -> None:
         """Say what is going on before the first step."""

@@ -51,7 +51,7 @@ class LiveLayers:
 
     def __init__(self, source: Watched, reading: Reading) -> None:
         self._source = source
-        self._config = _config(source)
+        self._config = config_of(source)
         with open_model(self._checkpoint(), reading) as model:
             layers = list(model.layers())
             if not layers:
@@ -87,7 +87,7 @@ class LiveLayers:
         return layer
 
     def _checkpoint(self) -> MemoryCheckpoint:
-        checkpoint = MemoryCheckpoint(unwrapped(_state(self._source)), "the model")
+        checkpoint = MemoryCheckpoint(unwrapped(state_of(self._source)), "the model")
         checkpoint.config = self._config
         return checkpoint
 
@@ -108,7 +108,12 @@ def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(zip(names, state.values(), strict=True))
 
 
-def _state(source: Watched) -> Mapping[str, Any]:
+def state_of(source: Watched) -> Mapping[str, Any]:
+    """The state dict of what is watched.
+
+    Raises:
+        CheckpointError: it has none.
+    """
     if isinstance(source, Mapping):
         return source
     state_dict = getattr(source, "state_dict", None)
@@ -121,7 +126,7 @@ def _state(source: Watched) -> Mapping[str, Any]:
     return state
 
 
-def _config(source: Watched) -> Mapping[str, Any]:
+def config_of(source: Watched) -> Mapping[str, Any]:
     """The configuration of a Hugging Face model, which some families read limits of dt from."""
     model: object = source
     for _ in range(MAX_WRAPPERS):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from ssmspec.analysis.model import ReadingOptions, Source, chosen_reading, open_model
+from ssmspec.analysis.model import Model, ReadingOptions, Source, chosen_reading, open_model
 from ssmspec.analysis.target import Wish
 from ssmspec.checkpoints import open_checkpoint
 from ssmspec.errors import UsageError
 from ssmspec.naming import did_you_mean
 from ssmspec.reading import Reading
 from ssmspec.reinitialization.changes import (
+    Plan,
     Task,
     fallen_notes,
     plan,
@@ -80,47 +82,94 @@ def reinit(
         NoLayersError: it holds no state-space layer that can be read.
     """
     chosen = chosen_reading(reading, reading_options)
+    task = task_for(scheme, chosen, seed=seed, dt=dt, c=c, search_xi=search_xi, options=options)
+    path = None if output is None else Path(output)
+    if path is None and not dry_run:
+        raise UsageError("say where the result goes (--output FILE), or try it with --dry-run")
+    with open_model(source, chosen) as model:
+        checkpoint = model.checkpoint
+        task = replace(task, reading=model.reading)
+        notes = check_output(checkpoint, path) if path is not None else ()
+        made = planned(model, task, progress)
+        if path is not None and not dry_run:
+            write_output(checkpoint, made.overlay.changes, path, force=force)
+            with open_checkpoint(path) as written:
+                written.config = checkpoint.config
+                made.require_in(written)
+        is_written = path is not None and not dry_run
+        return outcome_of(model, task, made, output=path, written=is_written, notes=notes)
+
+
+def task_for(
+    scheme: str,
+    reading: Reading,
+    *,
+    seed: int = 0,
+    dt: DtPolicy | str | None = None,
+    c: CPolicy | str = CPolicy.KEEP,
+    search_xi: bool = False,
+    options: SchemeOptions | None = None,
+) -> Task:
+    """What the arguments of `reinit` ask for.
+
+    Raises:
+        UsageError: they make no sense together.
+    """
     wish = Wish(
         scheme=SCHEMES.require(scheme),
         seed=seed,
         options=options or SchemeOptions(),
         dt=None if dt is None else _choice(DtPolicy, dt),
     )
-    outputs = _choice(CPolicy, c)
-    path = None if output is None else Path(output)
-    if path is None and not dry_run:
-        raise UsageError("say where the result goes (--output FILE), or try it with --dry-run")
-    with open_model(source, chosen) as model:
-        checkpoint = model.checkpoint
-        task = Task(wish, outputs, search_xi, model.reading)
-        notes = check_output(checkpoint, path) if path is not None else ()
-        made = plan(model, task, progress)
-        changes = tuple(planned.change for planned in made.layers)
-        if dt is not None and all(change.step_sizes is StepSizes.NONE for change in changes):
-            raise UsageError("no layer has a step size, so --dt would do nothing; leave it out")
-        if path is not None and not dry_run:
-            write_output(checkpoint, made.overlay.changes, path, force=force)
-            with open_checkpoint(path) as written:
-                written.config = checkpoint.config
-                made.require_in(written)
-        told = [*notes, *(note for planned in made.layers for note in planned.notes)]
-        told += search_notes(changes)
-        told += fallen_notes(changes)
-        return Reinitialization(
-            **model.about(),
-            scheme=scheme,
-            scheme_title=wish.scheme.title,
-            seed=seed,
-            c=task.c,
-            layers=changes,
-            copied=len(checkpoint.tensors) - len(made.overlay.changes),
-            output=None if path is None else str(path),
-            written=path is not None and not dry_run,
-            notes=tuple(dict.fromkeys(told)),
-            warnings=tuple(
-                text for change in changes for text in rounding_warnings(change, checkpoint)
-            ),
-        )
+    return Task(wish, _choice(CPolicy, c), search_xi, reading)
+
+
+def planned(model: Model, task: Task, progress: Callable[[int, int], None] | None = None) -> Plan:
+    """What a model is to become.
+
+    Raises:
+        SchemeError: a layer cannot hold the scheme, or has no C to fit.
+        NoLayersError: there is no layer that can be read.
+        UsageError: step sizes were spoken of, and no layer has one.
+    """
+    made = plan(model, task, progress)
+    if task.wish.dt is not None and all(
+        each.change.step_sizes is StepSizes.NONE for each in made.layers
+    ):
+        raise UsageError("no layer has a step size, so --dt would do nothing; leave it out")
+    return made
+
+
+def outcome_of(
+    model: Model,
+    task: Task,
+    made: Plan,
+    *,
+    output: Path | None = None,
+    written: bool,
+    notes: Sequence[str] = (),
+) -> Reinitialization:
+    """A plan as a result."""
+    checkpoint = model.checkpoint
+    changes = tuple(each.change for each in made.layers)
+    told = [*notes, *(note for each in made.layers for note in each.notes)]
+    told += search_notes(changes)
+    told += fallen_notes(changes)
+    return Reinitialization(
+        **model.about(),
+        scheme=task.wish.scheme.id,
+        scheme_title=task.wish.scheme.title,
+        seed=task.wish.seed,
+        c=task.c,
+        layers=changes,
+        copied=len(checkpoint.tensors) - len(made.overlay.changes),
+        output=None if output is None else str(output),
+        written=written,
+        notes=tuple(dict.fromkeys(told)),
+        warnings=tuple(
+            text for change in changes for text in rounding_warnings(change, checkpoint)
+        ),
+    )
 
 
 def _choice(kind: type[Choice], value: str) -> Choice:

@@ -166,7 +166,13 @@ class TrainConfig:
         eval_every: steps from one evaluation to the next; None evaluates after every epoch.
         save_every: steps from one save to the next, besides those at evaluations and at the end;
             None for none.
+        keep_every: steps from one snapshot of the weights to the next, each a file of its own;
+            None for none.
+        patience: evaluations in a row without a better model after which training stops; None for
+            no such end.
         log_every: steps that one training row of `metrics.csv` averages over.
+        deterministic: whether torch refuses operations that give other bits from run to run.
+        tensorboard: whether rows also go to TensorBoard's own files.
     """
 
     task: str
@@ -195,7 +201,11 @@ class TrainConfig:
     spectrum_every: int = 100
     eval_every: int | None = None
     save_every: int | None = None
+    keep_every: int | None = None
+    patience: int | None = None
     log_every: int = 10
+    deterministic: bool = False
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in (("precision", Precision), ("decayed", Decayed), ("schedule", Schedule)):
@@ -205,7 +215,7 @@ class TrainConfig:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name in ("batch_size", "accumulate", "seq_len", "epochs", "max_steps", "log_every"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("schedule_steps", "eval_every", "save_every"):
+        for name in ("schedule_steps", "eval_every", "save_every", "keep_every", "patience"):
             _at_least(name, getattr(self, name), 1)
         for name in ("seed", "warmup_steps", "spectrum_every"):
             _at_least(name, getattr(self, name), 0)

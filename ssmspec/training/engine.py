@@ -5,6 +5,7 @@ The same command runs on one CPU, one GPU, or under `torchrun` on several of eit
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -34,19 +35,40 @@ def choose_device(device: str | None) -> str:
     """The kind of device to compute on.
 
     Args:
-        device: `cpu` or `cuda`; None takes a GPU where there is one.
+        device: `cpu`, `cuda` or `cuda:N`; None takes a GPU where there is one.
 
     Raises:
         UsageError: there is no such device here.
     """
-    available = torch.cuda.is_available()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device is None:
-        return "cuda" if available else "cpu"
-    if device not in DEVICES:
+        return "cuda" if count else "cpu"
+    kind, separator, number = device.partition(":")
+    if kind not in DEVICES or (separator and (kind == "cpu" or not number.isdecimal())):
         raise UsageError(f"no device is called {device!r}; {did_you_mean(device, DEVICES)}")
-    if device == "cuda" and not available:
+    if kind == "cuda" and not count:
         raise UsageError("there is no CUDA device here; leave --device out, or give --device cpu")
+    if number and int(number) >= count:
+        raise UsageError(f"there is no {device} here; the last one is cuda:{count - 1}")
     return device
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Let torch refuse what gives other bits from run to run; afterwards all is as it was."""
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    variable = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = variable or ":4096:8"  # as torch asks for
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        if variable is None:
+            del os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
 @contextmanager
@@ -60,6 +82,8 @@ def accelerated(device: str | None, precision: Precision) -> Iterator[Accelerato
         UsageError: the device is not there, or cannot compute at this precision.
     """
     chosen = choose_device(device)
+    if ":" in chosen:
+        torch.cuda.set_device(chosen)  # Accelerate takes the current one
     if chosen == "cpu" and precision is Precision.FP16:
         raise UsageError("fp16 needs a GPU; on the CPU choose --precision bf16 or fp32")
     states = [kind._shared_state for kind in (AcceleratorState, GradientState, PartialState)]  # noqa: SLF001 - there is no public way
@@ -106,14 +130,22 @@ Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 """Inputs, targets and lengths of a batch."""
 
 
+SAMPLES = 64
+"""Padded batches are cut to a multiple of this, so that there are not too many lengths."""
+
+
 def to_tensors(batch: Batch, device: torch.device) -> Tensors:
     """A batch on the way to the model: in memory that a GPU copies from while others compute.
 
-    Called where the batch is made, in the loader's thread.
+    Called where the batch is made, in the loader's thread. Where sequences are padded and one
+    answer is asked of each, what is longer than the longest of them is cut off.
     """
-    pinned = device.type == "cuda"
-    lengths = None if batch.lengths is None else _tensor(batch.lengths, pinned=pinned)
-    return _tensor(batch.x, pinned=pinned), _tensor(batch.y, pinned=pinned), lengths
+    pinned, x, lengths = device.type == "cuda", batch.x, None
+    if batch.lengths is not None:
+        lengths = _tensor(batch.lengths, pinned=pinned)
+        if batch.y.ndim == 1:
+            x = x[:, : -(-int(batch.lengths.max()) // SAMPLES) * SAMPLES]
+    return _tensor(x, pinned=pinned), _tensor(batch.y, pinned=pinned), lengths
 
 
 def _tensor(array: Array, *, pinned: bool) -> Tensor:

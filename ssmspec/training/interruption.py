@@ -11,6 +11,16 @@ TERMINATED = 128 + signal.SIGTERM
 """Exit code after SIGTERM, as shells count it: 143."""
 
 
+SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}
+"""What a caught signal adds to a sum over processes, from which either can be told again."""
+
+
+def signal_in(total: int) -> int:
+    """The signal that some process caught; SIGTERM where there were both, 0 where none was."""
+    caught = [number for number, weight in SIGNALS.items() if total >= weight]
+    return max(caught, default=0)
+
+
 class Interruption:
     """Notes SIGINT and SIGTERM while it is entered; a second one interrupts at once.
 

@@ -12,7 +12,6 @@ no numbers is noticed one step late there, and never gets into a file.
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,16 +28,13 @@ from ssmspec.errors import UsageError
 from ssmspec.training.batches import ahead, share, step_indices, steps_per_epoch
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.engine import Numbers, Tensors, seed_step, to_device, to_tensors
-from ssmspec.training.interruption import Interruption
+from ssmspec.training.interruption import SIGNALS, Interruption, signal_in
 from ssmspec.training.recorder import Recorder
 from ssmspec.training.result import DivergedError, OnProgress, Progress, Row
 from ssmspec.training.resume_file import Best, Standing, Window
 from ssmspec.training.schedule import Rate
 from ssmspec.training.scoring import Measure, Objective, measure
 from ssmspec.training.tasks.base import Data, Split
-
-_SIGNALS = {int(signal.SIGINT): 1, int(signal.SIGTERM): 1 << 20}
-"""What a caught signal adds to a sum over processes, from which either can be told again."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +126,8 @@ class Loop:
             batches = ahead(self._parts, range(first, total))
             stack.callback(batches.close)
             self._evaluate_if_due()  # where a run was stopped before it got to that
+            if self.patience_is_out():
+                return 0
             for number, parts in enumerate(batches, first + 1):
                 waiting.append(self._launch(number, parts, interruption))
                 # what looks at the weights must find those of the step that it is about
@@ -143,6 +141,7 @@ class Loop:
                     if not stopped:
                         self._evaluate_if_due()
                     self.recorder.look(standing.step)
+                    self.recorder.keep(standing.step, self.config.keep_every)
                     standing.seconds = before + time.monotonic() - started
                     pace = (standing.step - first) / max(standing.seconds - before, 1e-9)
                     self._tell(step, pace)
@@ -151,6 +150,8 @@ class Loop:
                     return stopped
                 if self._save_is_due():
                     self.recorder.save(standing)
+                if self.patience_is_out():
+                    return 0
         self.recorder.save(standing)
         return 0
 
@@ -228,7 +229,7 @@ class Loop:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(4, dtype=torch.float64, device=accelerator.device)
-        sums[2] = _SIGNALS.get(interruption.caught, 0)
+        sums[2] = SIGNALS.get(interruption.caught, 0)
         sums[3] = sum(part.asked for part in parts)
         # Data-parallel gradients are averaged over the processes, each of which has divided by all
         # that was asked of all of them.
@@ -278,7 +279,7 @@ class Loop:
                 f"the batch of step {self.standing.step + 1:,} asks for nothing; check the targets"
             )
         return Step(
-            loss / asked, metric / asked, norm[0] if norm else None, _signal_in(int(signals))
+            loss / asked, metric / asked, norm[0] if norm else None, signal_in(int(signals))
         )
 
     def _synchronized_last(self, parts: Sequence[Part]) -> Iterator[tuple[nullcontext[None], Part]]:
@@ -333,8 +334,16 @@ class Loop:
     def _something_is_due(self, number: int) -> bool:
         """Whether the weights after so many steps are measured, saved or looked at."""
         config = self.config
-        periods = (self._eval_every, config.save_every, config.spectrum_every)
+        periods = (self._eval_every, config.save_every, config.spectrum_every, config.keep_every)
         return number == self.total_steps or any(every and number % every == 0 for every in periods)
+
+    def patience_is_out(self) -> bool:
+        """Whether too many evaluations in a row brought no better model."""
+        patience, best = self.config.patience, self.standing.best
+        if patience is None or best is None:
+            return False
+        since = (row.split == "validation" and row.step > best.step for row in self.standing.rows)
+        return sum(since) >= patience
 
     @property
     def _eval_every(self) -> int:
@@ -377,12 +386,6 @@ class Loop:
             return sums
         result: Tensor = self.accelerator.reduce(sums, "sum")
         return result
-
-
-def _signal_in(total: int) -> int:
-    """The signal that some process caught; SIGTERM where there were both, 0 where none was."""
-    caught = [number for number, weight in _SIGNALS.items() if total >= weight]
-    return max(caught, default=0)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -5,14 +5,16 @@ Each file appears whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
 from torch.optim import Optimizer
 
+from ssmspec.errors import UsageError
 from ssmspec.live.monitor import SpectrumMonitor
 from ssmspec.naming import shown
 from ssmspec.training.result import Row
@@ -23,6 +25,7 @@ from ssmspec.training.run_folder import (
     METRICS,
     MODEL,
     RESUME,
+    SNAPSHOTS,
     write_text,
     write_weights,
 )
@@ -36,6 +39,38 @@ def metrics_table(rows: Iterable[Row]) -> str:
     return to_csv(COLUMNS, (astuple(row) for row in rows))
 
 
+class Board:
+    """Rows of `metrics.csv` in TensorBoard's files, by torch's own writer.
+
+    Args:
+        folder: of the run; the files are in `tensorboard` below it.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - only where asked
+        except ImportError:
+            raise UsageError(
+                "--tensorboard needs the package tensorboard; install it with "
+                "pip install tensorboard"
+            ) from None
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        self._last = 0
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write the rows that came since the last time."""
+        for row in rows[self._last :]:
+            for name in ("loss", "metric", "lr", "grad_norm"):
+                value = getattr(row, name)
+                if value is not None:
+                    self._writer.add_scalar(f"{name}/{row.split}", value, row.step)
+        self._last = len(rows)
+        self._writer.flush()
+
+
 @dataclass(eq=False)
 class Recorder:
     """The files of one run.
@@ -47,6 +82,7 @@ class Recorder:
         accelerator: tells the main process; the scaler of fp16 is in it.
         metadata: of the `.safetensors` files.
         monitor: looks at the poles; None where nobody does, and in all but the main process.
+        board: takes rows for TensorBoard; likewise.
         saved: step of the last save.
     """
 
@@ -56,6 +92,7 @@ class Recorder:
     accelerator: Accelerator
     metadata: Mapping[str, str]
     monitor: SpectrumMonitor | None = None
+    board: Board | None = None
     saved: int = field(default=0, init=False)
 
     def look(self, step: int) -> None:
@@ -67,6 +104,19 @@ class Recorder:
         """Write `best.safetensors`."""
         if self.accelerator.is_main_process:
             write_weights(self.folder / BEST, best.weights, self.metadata)
+
+    def keep(self, step: int, every: int | None) -> None:
+        """Write a snapshot of the weights where it is time to."""
+        if every and step % every == 0 and self.accelerator.is_main_process:
+            folder = self.folder / SNAPSHOTS
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"{shown(folder)} cannot be made: {error.strerror or error}"
+                ) from None
+            path = folder / f"step-{step:08d}.safetensors"
+            write_weights(path, self.model.state_dict(), self.metadata)
 
     def save(self, standing: Standing) -> None:
         """Write everything: `resume.pt` last, since it alone decides where a run continues.
@@ -94,6 +144,8 @@ class Recorder:
         if not self.accelerator.is_main_process:
             return
         write_text(self.folder / METRICS, metrics_table(standing.rows))
+        if self.board is not None:
+            self.board.write(standing.rows)
         if self.monitor is not None:
             self.monitor.save()
 

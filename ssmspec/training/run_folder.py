@@ -9,6 +9,7 @@
 `spectrum.csv`         what the monitor measured of the poles
 `trajectory.npz`       the paths of the poles
 `resume.pt`            everything that continuing needs, weights included
+`snapshots/`           weights by step, where they were asked for
 ====================== =====================================================================
 
 Each is written whole or not at all, and `resume.pt` last: it alone decides where a run continues,
@@ -28,9 +29,12 @@ from ssmspec.checkpoints.atomic import atomic_output
 from ssmspec.checkpoints.files import read_json
 from ssmspec.checkpoints.rewrite import rewrite
 from ssmspec.errors import CheckpointError, UsageError
+from ssmspec.families.catalog import Catalog
+from ssmspec.families.find import find_layers
 from ssmspec.naming import printable, shown
+from ssmspec.reading import Reading
 from ssmspec.results import trajectory
-from ssmspec.training.config import Schedule, TrainConfig
+from ssmspec.training.config import InputGain, Schedule, TrainConfig
 from ssmspec.training.settings import to_config
 
 if TYPE_CHECKING:
@@ -43,10 +47,11 @@ BEST = "best.safetensors"
 METRICS = "metrics.csv"
 SPECTRUM = "spectrum.csv"
 RESUME = "resume.pt"
+SNAPSHOTS = "snapshots"
 RUN_FILES = (
     CONFIG, INITIAL, MODEL, BEST, METRICS, SPECTRUM, trajectory.FILE_NAME, RESUME,
 )  # fmt: skip
-"""All that a run writes; `--force` replaces these and nothing else."""
+"""All that every run writes; `--force` replaces these, and snapshots, and nothing else."""
 
 FORMAT = 1
 """Version of `config.json`."""
@@ -81,6 +86,7 @@ def prepare(folder: Path) -> None:
     try:
         if folder.is_dir():
             there = [path for name in RUN_FILES if os.path.lexists(path := folder / name)]
+            there += sorted((folder / SNAPSHOTS).glob("step-*.safetensors"))
             for path in there:
                 if path.is_dir() and not path.is_symlink():
                     raise UsageError(f"{shown(path)} is a folder; remove it or choose another")
@@ -168,6 +174,29 @@ def load_weights(model: nn.Module, path: Path) -> None:
             for name, tensor in own.items():
                 # A copy: torch takes no arrays that cannot be written to.
                 tensor.copy_(torch.from_numpy(checkpoint.read(name).copy()))
+
+
+def layers_of(path: Path) -> dict[str, Any]:
+    """What a model must be to start from a checkpoint: the kind of its layers, as settings.
+
+    Returns:
+        `scheme`, one that makes layers of that kind, and for discrete poles `input_gain`; nothing
+        where the checkpoint holds other layers.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    with open_checkpoint(path) as checkpoint:
+        found, _ = find_layers(Catalog(checkpoint), Reading())
+        families = {layer.family.id for layer in found}
+        if families == {"s4d"}:
+            return {"scheme": "s4d-lin"}
+        if families != {"dfout"}:
+            return {}
+        gains = [name for name in checkpoint.tensors if name.endswith("unit_energy")]
+        unit = all(bool(checkpoint.read(name)) for name in gains)
+        gain = InputGain.UNIT_ENERGY if unit else InputGain.ZOH
+        return {"scheme": "dfout", "input_gain": gain.value}
 
 
 def _differences(own: Mapping[str, Any], checkpoint: Checkpoint) -> list[str]:

@@ -26,12 +26,12 @@ from ssmspec.schemes import SCHEMES, Kind
 from ssmspec.training.batches import steps_per_epoch
 from ssmspec.training.config import TrainConfig, require_rate
 from ssmspec.training.data import load_data, shape_of, task_of
-from ssmspec.training.engine import accelerated, choose_device, own_random_numbers
+from ssmspec.training.engine import accelerated, choose_device, deterministic, own_random_numbers
 from ssmspec.training.interruption import leave
 from ssmspec.training.loop import Loop, weights_of
 from ssmspec.training.model.initialize import new_layer
 from ssmspec.training.model.stack import SequenceModel, build_model
-from ssmspec.training.recorder import Recorder
+from ssmspec.training.recorder import Board, Recorder
 from ssmspec.training.result import OnProgress, Row, TrainResult
 from ssmspec.training.resume_file import (
     Best,
@@ -43,6 +43,7 @@ from ssmspec.training.resume_file import (
 from ssmspec.training.run_folder import (
     INITIAL,
     RESUME,
+    layers_of,
     load_weights,
     prepare,
     read_config,
@@ -57,7 +58,16 @@ from ssmspec.training.scoring import objective_for
 from ssmspec.training.settings import to_settings
 from ssmspec.training.tasks.base import Data, Tell, tell_nobody
 
-MAY_CHANGE = ("epochs", "max_steps", "save_every", "data", "recompute")
+MAY_CHANGE = (
+    "epochs",
+    "max_steps",
+    "save_every",
+    "keep_every",
+    "patience",
+    "data",
+    "recompute",
+    "tensorboard",
+)
 """Settings that a resumed run may have otherwise: none of them changes what a step does."""
 
 
@@ -68,6 +78,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     device: str | None = None,
+    data: Data | None = None,
     on_progress: OnProgress | None = None,
     tell: Tell = tell_nobody,
 ) -> TrainResult:
@@ -82,10 +93,12 @@ def train(
     Args:
         config: the settings.
         output: folder; new or empty unless `resume` or `force`.
-        resume: continue the run in the folder. Only `epochs`, `max_steps` and `save_every` may
-            differ from what it was started with.
+        resume: continue the run in the folder. Only when it ends, what it keeps and where its data
+            are may differ from what it was started with.
         force: replace the files of a run that is there; other files are never touched.
-        device: `cpu` or `cuda`; None takes a GPU where there is one.
+        device: `cpu`, `cuda` or `cuda:N`; None takes a GPU where there is one.
+        data: what to train on, in memory; `config.task` is then only what it is called. None takes
+            the task's.
         on_progress: called after every step, in the main process.
         tell: takes a sentence on what is going on where data are made first, in the main process.
 
@@ -107,13 +120,16 @@ def train(
             require_free(folder, force=force)
         stored = stored_state(folder, config) if resume else None
         choose_device(device)  # these before data are made and loaded for nothing
-        task_of(config)
+        if data is None:
+            task_of(config)
         new_layer(config.model, config.seed, 0)
         accelerator = held.enter_context(accelerated(device, config.precision))
         held.enter_context(own_random_numbers(accelerator.device))
+        held.enter_context(deterministic(config.deterministic))
         _require_shares(config, accelerator)
         with accelerator.main_process_first():  # one process makes what the others find in a cache
-            data = load_data(config, tell if accelerator.is_main_process else tell_nobody)
+            if data is None:
+                data = load_data(config, tell if accelerator.is_main_process else tell_nobody)
         model = build_model(config.model, data, config.seed)
         if config.init is not None and stored is None:
             _require_outside(config.init, folder)
@@ -164,15 +180,19 @@ def _open_folder(loop: Loop, *, resumed: bool) -> None:
     """Make the folder ready: from here on a run in it can be resumed."""
     recorder, standing = loop.recorder, loop.standing
     folder = recorder.folder
-    settings, resolved = to_settings(loop.config), _resolved(loop)
+    settings, init = to_settings(loop.config), loop.config.init
     if resumed:
         before = read_document(folder)
+        told = before.get("started_from")
+        resolved = _resolved(loop, {} if told is None else {"started_from": told})
         require_same(folder, before.get("data", {}), resolved["data"])
         write_config(folder, settings, resolved)
         if standing.best is not None:
             recorder.keep_best(standing.best)  # a killed run may have left a later one
         recorder.saved = standing.step
         return
+    told = None if init is None else {"path": str(init.absolute()), "layers": layers_of(init)}
+    resolved = _resolved(loop, {} if told is None else {"started_from": told})
     prepare(folder)
     write_weights(folder / INITIAL, loop.model.state_dict(), recorder.metadata)
     write_config(folder, settings, resolved)
@@ -180,7 +200,7 @@ def _open_folder(loop: Loop, *, resumed: bool) -> None:
     recorder.save(standing)
 
 
-def _resolved(loop: Loop) -> dict[str, Any]:
+def _resolved(loop: Loop, started: Mapping[str, Any]) -> dict[str, Any]:
     """What `config.json` says beside the settings."""
     data, model = loop.data, loop.model
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
@@ -188,6 +208,7 @@ def _resolved(loop: Loop) -> dict[str, Any]:
     return {
         **note_of(data),
         "data": {**shape_of(data), **sizes},
+        **started,
         "metric": loop.objective.metric,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "pole_lr": loop.config.pole_lr,
@@ -260,7 +281,10 @@ def assemble(
             sample_rate=data.sample_rate,
             force=True,  # the folder was cleared, or holds this very run
         )
-    recorder = Recorder(folder, model, optimizer, accelerator, metadata_of(config, data), monitor)
+    board = Board(folder) if config.tensorboard and accelerator.is_main_process else None
+    recorder = Recorder(
+        folder, model, optimizer, accelerator, metadata_of(config, data), monitor, board
+    )
     return Loop(
         config=config,
         data=data,

@@ -34,6 +34,17 @@ def test_readme_code_runs(monkeypatch, capsys):
     assert "(4, 8)" in capsys.readouterr().out
 
 
+def test_the_training_page_s_parts_fit_together(monkeypatch, tmp_path, capsys):
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- file: parts.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "training.md", "exec"), {"__name__": "parts"})  # noqa: S102
+    shape, layers, groups = capsys.readouterr().out.splitlines()
+    assert shape == "torch.Size([2, 100, 8])"
+    assert layers == "['0.ssm.ssm', '1.ssm.ssm']"
+    assert groups == "['poles', 'plain', 'decayed']"
+
+
 def test_the_training_page_s_loop_runs(monkeypatch, tmp_path, capsys):
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- file: loop.py -->\n```python\n(.*?)```", page, re.DOTALL)

@@ -67,7 +67,11 @@ EVERYTHING = TrainConfig(
     spectrum_every=22,
     eval_every=23,
     save_every=24,
+    keep_every=26,
+    patience=27,
     log_every=25,
+    deterministic=True,
+    tensorboard=True,
 )
 
 

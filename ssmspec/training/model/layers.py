@@ -54,6 +54,20 @@ class Modes(NamedTuple):
     residues: Tensor
 
 
+class State(NamedTuple):
+    """Where a recurrence stands, complex128 on the layer's device.
+
+    Attributes:
+        poles: (H, M), l.
+        residues: (H, M), c.
+        values: (B, H, M), s[t] = l s[t - 1] + u[t].
+    """
+
+    poles: Tensor
+    residues: Tensor
+    values: Tensor
+
+
 class DiagonalLayer(nn.Module):
     """H independent SSMs of M modes each, from sequence to sequence.
 
@@ -112,6 +126,34 @@ class DiagonalLayer(nn.Module):
                 length if kernel_taps is None else min(kernel_taps, length), rate
             )
             return convolve(u, kernels, self.D)
+
+    def step(self, u: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One sample of the recurrence, for inference: as `forward` gives it, sample by sample.
+
+            s[t] = l s[t - 1] + u[t],    y[t] = 2 Re sum_n c_n s_n[t] + D u[t]
+
+        Args:
+            u: (B, H).
+            state: of the step before; None at the first sample. It holds the poles and residues as
+                they were then.
+
+        Returns:
+            (B, H) in float32, and the state for the next step.
+
+        Raises:
+            UsageError: the layer is bidirectional, and its answer hangs on samples to come.
+        """
+        if state is None:
+            decay, omega, residues = self.modes()
+            if len(residues) > 1:
+                raise UsageError(
+                    "a bidirectional layer has no recurrence: its answers hang on samples to come"
+                )
+            poles = torch.exp(torch.complex(-decay, omega))
+            state = State(poles, residues[0], poles.new_zeros(len(u), *poles.shape))
+        values = state.poles * state.values + u.double().unsqueeze(-1)
+        heard = 2.0 * (state.residues * values).sum(-1).real + self.D.double() * u
+        return heard.float(), state._replace(values=values)
 
     def freeze(self, what: Freeze) -> None:
         """Stop the training of angles, or of poles and step sizes altogether."""
