@@ -26,7 +26,9 @@ def direct_kernel(decay: Tensor, omega: Tensor, residues: Tensor, length: int) -
     """
     dtype = residues.dtype
     log_poles = torch.complex(-decay.to(dtype), omega.to(dtype))
-    powers = torch.exp(log_poles.unsqueeze(-1) * torch.arange(length, dtype=dtype))
+    powers = torch.exp(
+        log_poles.unsqueeze(-1) * torch.arange(length, dtype=dtype, device=decay.device)
+    )
     summed = torch.einsum("shn,hnk->shk", torch.view_as_complex(residues), powers)
     return 2.0 * summed.real
 

@@ -32,11 +32,11 @@ def command(
         ),
     ] = None,
     kernel_taps: Annotated[
-        int | None,
+        list[int] | None,
         typer.Option(
             "--kernel-taps",
             metavar="K",
-            help="Also evaluate with every kernel cut to its first K lags.",
+            help="Also evaluate with every kernel cut to its first K lags; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +53,10 @@ def command(
     device: Annotated[
         str | None,
         typer.Option(
-            "--device", metavar="NAME", help="cpu or cuda.", show_default="a GPU where there is one"
+            "--device",
+            metavar="NAME",
+            help="cpu, cuda or cuda:N.",
+            show_default="a GPU where there is one",
         ),
     ] = None,
     data: Annotated[
@@ -63,6 +66,15 @@ def command(
             metavar="PATH",
             help="Where the data set is now.",
             show_default="where it was in training",
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            help="Write what the model says to this .npz file.",
+            show_default=False,
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name is part of the contract
@@ -85,6 +97,8 @@ def command(
             batch_size=batch_size,
             device=device,
             data=data,
+            predictions=predictions,
+            force=session.force,
             progress=advance,
         )
     deliver(writer.render(result, page_for(output, verbose=False)), output, session, inputs=())

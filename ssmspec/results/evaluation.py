@@ -134,6 +134,27 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """How classes are told apart.
+
+    Attributes:
+        confusion: answers by class asked for, then by class answered.
+        macro_f1: mean over classes of 2 right / (asked + answered); a class that was neither asked
+            for nor answered is left out.
+    """
+
+    confusion: tuple[tuple[int, ...], ...]
+    macro_f1: Outcome
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON report."""
+        return {
+            "confusion": [list(row) for row in self.confusion],
+            "macro_f1": self.macro_f1.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A trained model, evaluated.
 
@@ -150,7 +171,9 @@ class Evaluation:
         sample_rate: hertz, or None.
         scores: of the model as it was trained.
         resampled: at another rate, where that was asked for.
-        cut: with shorter kernels, where that was asked for.
+        cuts: with shorter kernels, one for each number of taps that was asked for.
+        classes: how classes are told apart; None where numbers are asked for.
+        predictions: file that the model's answers were written to.
         notes: what else there is to know.
     """
 
@@ -166,8 +189,15 @@ class Evaluation:
     sample_rate: float | None
     scores: Scores
     resampled: Resampled | None = None
-    cut: Cut | None = None
+    cuts: tuple[Cut, ...] = ()
+    classes: Classes | None = None
+    predictions: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def cut(self) -> Cut | None:
+        """The first of the cuts."""
+        return self.cuts[0] if self.cuts else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, free of infinities and NaN."""
@@ -186,5 +216,8 @@ class Evaluation:
             "trained": self.scores.to_dict(),
             "resampled": self.resampled.to_dict() if self.resampled else None,
             "cut": self.cut.to_dict() if self.cut else None,
+            "cuts": [cut.to_dict() for cut in self.cuts],
+            "classes": self.classes.to_dict() if self.classes else None,
+            "predictions": self.predictions,
             "notes": list(self.notes),
         }

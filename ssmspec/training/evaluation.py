@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,7 @@ from ssmspec.results.evaluation import (
 )
 from ssmspec.results.layer_view import LayerView
 from ssmspec.spectrum import ALIAS_TOLERANCE, LayerSpectrum
+from ssmspec.training.answers import Answers, require_new
 from ssmspec.training.config import TrainConfig
 from ssmspec.training.data import load_data, shape_of
 from ssmspec.training.engine import choose_device
@@ -79,12 +80,14 @@ def evaluate(
     folder: Path | str,
     *,
     resample: float | None = None,
-    kernel_taps: int | None = None,
+    kernel_taps: int | Sequence[int] | None = None,
     which: Which | str = Which.BEST,
     split: Part | str = Part.TEST,
     batch_size: int | None = None,
     device: str | None = None,
-    data: Path | str | None = None,
+    data: Path | str | Data | None = None,
+    predictions: Path | str | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the model of a run, in single precision.
@@ -92,13 +95,17 @@ def evaluate(
     Args:
         folder: that `ssmspec train` wrote.
         resample: R, a whole number above 1: also evaluate, without training, at 1/R of the rate.
-        kernel_taps: also evaluate with every kernel cut to its first so many lags. Each of the two
-            is set beside the model as it was trained; they are not taken together.
+        kernel_taps: also evaluate with every kernel cut to its first so many lags; or several
+            such numbers. Each is set beside the model as it was trained; nothing is taken together.
         which: the weights that did best on the validation data, or the last ones.
         split: part of the data.
         batch_size: examples at a time; None for as many as in training.
-        device: `cpu` or `cuda`; None takes a GPU where there is one.
-        data: where the data set is now; None for where it was in training.
+        device: `cpu`, `cuda` or `cuda:N`; None takes a GPU where there is one.
+        data: where the data set is now, or the data themselves; None for where it was in training.
+        predictions: `.npz` file for what the model says: `outputs` (n, d_output), or with one
+            answer a sample (n, L, d_output), in the order of the examples; and `classes`, the
+            largest of them, where classes are asked for.
+        force: replace that file.
         progress: called as examples are done.
 
     Raises:
@@ -107,26 +114,37 @@ def evaluate(
         CheckpointError: the weights cannot be read.
     """
     weights, part = _choice(Which, "which", which), _choice(Part, "split", split)
-    for name, value in (("kernel_taps", kernel_taps), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1, got {value}")
-    run = StoredRun.open(
-        Path(folder), weights, data=None if data is None else Path(data), device=device
-    )
+    given = (kernel_taps,) if isinstance(kernel_taps, int) else tuple(kernel_taps or ())
+    for name, values in (("kernel_taps", given), ("batch_size", (batch_size,))):
+        for value in values:
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, got {value}")
+    target = None if predictions is None else Path(predictions)
+    if target is not None:
+        require_new(target, force=force)
+    there = Path(data) if isinstance(data, str) else data
+    run = StoredRun.open(Path(folder), weights, data=there, device=device)
     examples = run.data.test if part is Part.TEST else run.data.validation
     slower = None if resample is None else decimated(run.data, examples, resample)
-    tests = 1 + (slower is not None) + (kernel_taps is not None)
+    taps = tuple(dict.fromkeys(given))
+    tests = 1 + (slower is not None) + len(taps)
     counter = _Counter(progress, tests * len(examples))
     size = batch_size or run.config.batch_size
-    plain, answers = run.scores(_Counted(examples, counter), batch_size=size)
-    resampled = cut = None
+    answered = Answers(run.objective, keep=target is not None)
+    plain, answers = run.scores(
+        _Counted(examples, counter), batch_size=size, objective=answered.objective
+    )
+    resampled = None
     if slower is not None:
         factor = slower.factor
-        there, _ = run.scores(_Counted(slower, counter), batch_size=size, rate=float(factor))
-        resampled = _resampled(run, factor, there)
-    if kernel_taps is not None:
-        short, _ = run.scores(_Counted(examples, counter), batch_size=size, taps=kernel_taps)
-        cut = _cut(run, kernel_taps, short)
+        less, _ = run.scores(_Counted(slower, counter), batch_size=size, rate=float(factor))
+        resampled = _resampled(run, factor, less)
+    cuts = []
+    for each in taps:
+        short, _ = run.scores(_Counted(examples, counter), batch_size=size, taps=each)
+        cuts.append(_cut(run, each, short))
+    if target is not None:
+        answered.write(target, classes=run.data.target is not Target.VALUE_PER_STEP, force=force)
     return Evaluation(
         folder=str(folder),
         task=run.config.task,
@@ -140,7 +158,9 @@ def evaluate(
         sample_rate=run.data.sample_rate,
         scores=plain,
         resampled=resampled,
-        cut=cut,
+        cuts=tuple(cuts),
+        classes=None if run.data.target is Target.VALUE_PER_STEP else answered.classes(run.data),
+        predictions=None if target is None else str(target),
         notes=_notes(run, part),
     )
 
@@ -258,15 +278,20 @@ class StoredRun:
 
     @classmethod
     def open(
-        cls, folder: Path, which: Which, *, data: Path | None = None, device: str | None = None
+        cls,
+        folder: Path,
+        which: Which,
+        *,
+        data: Path | Data | None = None,
+        device: str | None = None,
     ) -> StoredRun:
         """Read a run back.
 
         Args:
             folder: that `ssmspec train` wrote.
             which: the weights.
-            data: where the data set is now; None for where it was in training.
-            device: `cpu` or `cuda`; None takes a GPU where there is one.
+            data: where the data set is now, or the data; None for where it was in training.
+            device: `cpu`, `cuda` or `cuda:N`; None takes a GPU where there is one.
 
         Raises:
             UsageError: the folder holds no run, or its data are not there or have another shape.
@@ -280,9 +305,9 @@ class StoredRun:
                 f"{shown(folder)} holds no {BEST}, because the run was not evaluated on its "
                 f"validation data yet; --which last takes the last weights"
             )
-        if data is not None:
+        if isinstance(data, Path):
             config = replace(config, data=data)
-        there = load_data(config)
+        there = data if isinstance(data, Data) else load_data(config)
         _require_shape(document.get("data"), there)
         model = build_model(config.model, there, config.seed)
         load_weights(model, weights)
@@ -290,7 +315,13 @@ class StoredRun:
         return cls(config, there, model.to(place).eval(), objective, weights, place)
 
     def scores(
-        self, split: Split, *, batch_size: int, rate: float = 1.0, taps: int | None = None
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        rate: float = 1.0,
+        taps: int | None = None,
+        objective: Objective | None = None,
     ) -> tuple[Scores, int]:
         """Means over a split, and how many answers they are over.
 
@@ -299,13 +330,20 @@ class StoredRun:
             batch_size: examples at a time.
             rate: R.
             taps: lags that every kernel is cut to; None for all.
+            objective: in place of the run's own.
         """
 
         def forward(x: Tensor, lengths: Tensor | None) -> Tensor:
             answers: Tensor = self.model(x, lengths, rate=rate, kernel_taps=taps)
             return answers
 
-        result = measure(forward, split, self.objective, batch_size=batch_size, device=self.device)
+        result = measure(
+            forward,
+            split,
+            objective or self.objective,
+            batch_size=batch_size,
+            device=self.device,
+        )
         if not math.isfinite(result.loss):
             return Scores(NO_NUMBER, NO_NUMBER), result.asked
         is_class = self.data.target is not Target.VALUE_PER_STEP

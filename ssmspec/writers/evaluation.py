@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable
 from ssmspec.registry import Registry
-from ssmspec.results.evaluation import Evaluation, Scores
+from ssmspec.results.evaluation import Classes, Evaluation, Scores
 from ssmspec.writers.base import Page, Writer
 from ssmspec.writers.formats import formats
 from ssmspec.writers.parts import document as doc
@@ -15,6 +16,9 @@ from ssmspec.writers.parts.numbers import count, numeric, percent, significant
 from ssmspec.writers.parts.terminal import Column, Name
 
 ACCURACY = "accuracy"
+
+MOST_CLASSES = 12
+"""Classes up to which the text has a table of them; JSON always has."""
 
 
 def build(result: Evaluation, page: Page) -> doc.Document:
@@ -27,7 +31,11 @@ def _parts(result: Evaluation, page: Page) -> Iterator[doc.Part]:
     answers = "" if result.answers == result.examples else f", {result.answers:,} answers"
     yield doc.Line(f"{result.part.value}: {count(result.examples, 'example')}{answers}")
     yield doc.Grid(_scores(result))
-    if result.resampled or result.cut:
+    if result.classes is not None:
+        yield doc.Line(f"macro-F1 {percent(numeric(result.classes.macro_f1))}")
+        if len(result.classes.confusion) <= MOST_CLASSES:
+            yield doc.Grid(_confusion(result.classes))
+    if result.resampled or result.cuts:
         yield _layers(result, page)
     yield doc.Listed("notes", [*_sentences(result), *result.notes])
 
@@ -38,15 +46,29 @@ def _scores(result: Evaluation) -> list[Column]:
         there = result.resampled
         label = f"1/{there.factor} of the rate"
         rows.append((label, there.scores, there.sequence_length, there.sample_rate))
-    if result.cut:
-        taps = f"first {count(result.cut.taps, 'tap')}"
-        rows.append((taps, result.cut.scores, result.sequence_length, result.sample_rate))
+    for cut in result.cuts:
+        taps = f"first {count(cut.taps, 'tap')}"
+        rows.append((taps, cut.scores, result.sequence_length, result.sample_rate))
     return [
         Column("", [label for label, *_ in rows], right=False, style="bold"),
         Column(result.metric, [_metric(result, scores) for _, scores, *_ in rows]),
         Column("loss", [significant(numeric(scores.loss), 4) for _, scores, *_ in rows]),
         Column("L", [f"{length:,}" for _, _, length, _ in rows], rank=1),
         Column("Hz", [significant(rate, 6) for *_, rate in rows], rank=2),
+    ]
+
+
+def _confusion(classes: Classes) -> list[Column]:
+    """A row for each class that was asked for, a column for each that was answered."""
+    labels = [str(label) for label in range(len(classes.confusion))]
+    columns = zip(*classes.confusion, strict=True)
+    asked = Column("asked, answered", labels, right=False, style="bold")
+    return [
+        asked,
+        *(
+            Column(label, [f"{number:,}" for number in column])
+            for label, column in zip(labels, columns, strict=True)
+        ),
     ]
 
 
@@ -59,8 +81,9 @@ def _metric(result: Evaluation, scores: Scores) -> str:
 
 def _layers(result: Evaluation, page: Page) -> doc.Grid:
     """What was done to each layer, where anything was."""
-    resampled, cut = result.resampled, result.cut
-    names = [layer.name for part in (resampled, cut) if part for layer in part.layers]
+    resampled = result.resampled
+    names = [layer.name for layer in resampled.layers] if resampled else []
+    names += [layer.name for cut in result.cuts for layer in cut.layers]
     labels, notes = doc.labelled(list(dict.fromkeys(names)), page)
     columns = [Column("layer", labels, right=False, style="bold")]
     if resampled:
@@ -68,7 +91,7 @@ def _layers(result: Evaluation, page: Page) -> doc.Grid:
         after = [percent(numeric(layer.resampled)) for layer in resampled.layers]
         columns.append(Column("aliased", before, rank=1))
         columns.append(Column(f"aliased at 1/{resampled.factor} of the rate", after))
-    if cut:
+    for cut in result.cuts:
         kept = [percent(numeric(layer.energy)) for layer in cut.layers]
         columns.append(Column(f"kernel energy in {count(cut.taps, 'tap')}", kept))
     return doc.Grid(columns, notes)
@@ -82,14 +105,17 @@ def _sentences(result: Evaluation) -> Iterator[str]:
                 "aliased: modes whose frequency passes half of that rate and is heard as another; "
                 "bandlimit the model in training (or mask these modes) if it is to run there"
             )
-    if result.cut:
+    if result.cuts:
+        taps = ", ".join(f"{cut.taps:,}" for cut in result.cuts)
         yield (
-            f"kernels are 0 from lag {result.cut.taps:,} on, in both directions where there are "
-            f"two; nothing was trained again"
+            f"kernels are 0 from lag {taps} on, in both directions where there are two; nothing "
+            f"was trained again, and energy that is kept is not accuracy that is kept"
         )
+    if result.predictions is not None:
+        yield f"the answers are in {printable(result.predictions)}"
     reasons = [
         part.scores.metric.reason
-        for part in (result, result.resampled, result.cut)
+        for part in (result, result.resampled, *result.cuts)
         if part is not None and isinstance(part.scores.metric, NotApplicable)
     ]
     yield from dict.fromkeys(f"{NO_VALUE}: {reason}" for reason in reasons)

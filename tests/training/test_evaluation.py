@@ -10,14 +10,19 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from sklearn.metrics import f1_score
 
 from ssmspec.cli import run as run_command
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.schemes import SchemeOptions
 from ssmspec.training import ModelConfig, TrainConfig, evaluate, train
 from ssmspec.training.config import InputGain
+from ssmspec.training.data import load_data
 from ssmspec.training.tasks.base import Batch, Data, Target
 from ssmspec.training.tasks.decimation import decimated
+from ssmspec.writers.base import Page
+from ssmspec.writers.evaluation import EVALUATION_WRITERS
+from tests.examples.training_runs import tiny
 
 LENGTH, CLASSES = 24, 3
 
@@ -343,3 +348,37 @@ def test_the_command_refuses_in_one_sentence(s4d, capsys, arguments, told):
     error = capsys.readouterr().err
     assert told in error
     assert len(error.splitlines()) == 1
+
+
+def test_several_cuts_classes_and_predictions(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny(max_steps=30, lr=0.02, spectrum_every=0), folder)
+    file = tmp_path / "said.npz"
+    result = evaluate(folder, kernel_taps=(2, 64), predictions=file)
+    assert [cut.taps for cut in result.cuts] == [2, 64]
+    assert number(result.cuts[1].scores.metric) == number(result.scores.metric)
+    assert result.cut == result.cuts[0] == evaluate(folder, kernel_taps=2).cut
+
+    with np.load(file) as said:
+        outputs, classes = said["outputs"], said["classes"]
+    data = load_data(tiny())
+    asked = data.test.batch(np.arange(len(data.test))).y
+    assert outputs.shape == (len(asked), 10)
+    assert (classes == asked).mean() == pytest.approx(number(result.scores.metric))
+    table = np.zeros((10, 10), int)
+    for a, b in zip(asked, classes, strict=True):
+        table[a, b] += 1
+    assert result.classes.confusion == tuple(map(tuple, table.tolist()))
+    wanted = f1_score(asked, classes, average="macro")
+    assert number(result.classes.macro_f1) == pytest.approx(wanted, abs=1e-12)
+
+    with pytest.raises(UsageError, match="is there already; --force replaces it"):
+        evaluate(folder, predictions=file)
+    with pytest.raises(UsageError, match="are written as .npz"):
+        evaluate(folder, predictions=tmp_path / "said.csv")
+    with pytest.raises(UsageError, match="kernel_taps must be at least 1, got 0"):
+        evaluate(folder, kernel_taps=[3, 0])
+    text = EVALUATION_WRITERS["text"].render(result, Page(width=None))
+    assert "macro-F1" in text
+    assert "asked, answered" in text
+    assert "first 64 taps" in text
