@@ -47,8 +47,10 @@ class Answers:
             self._outputs.append(outputs.detach().float().cpu().numpy())
         return self._score(outputs, y)
 
-    def classes(self, data: Data) -> Classes:
-        """How the classes of a task were told apart."""
+    def classes(self, data: Data) -> Classes | None:
+        """How the classes of a task were told apart; None where numbers are asked for."""
+        if not self._pairs:
+            return None
         count = data.d_output
         labels, answered = torch.cat(self._pairs, 1)
         table = torch.bincount(labels * count + answered, minlength=count**2).view(count, count)

@@ -159,7 +159,7 @@ def evaluate(
         scores=plain,
         resampled=resampled,
         cuts=tuple(cuts),
-        classes=None if run.data.target is Target.VALUE_PER_STEP else answered.classes(run.data),
+        classes=answered.classes(run.data) if isinstance(plain.metric, Measured) else None,
         predictions=None if target is None else str(target),
         notes=_notes(run, part),
     )
