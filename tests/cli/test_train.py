@@ -156,7 +156,7 @@ def test_options_go_over_a_file_over_a_preset(capsys, tmp_path):
         (("--task", "digit"), "did you mean 'digits'"),
         (("--task", "digits", "--scheme", "dfoud"), "did you mean 'dfout'"),
         (("--task", "digits", "--preset", "nope"), "no preset is called 'nope'"),
-        (("--task", "digits", "--config", "none.toml"), "none.toml cannot be read"),
+        (("--task", "digits", "--config", "none.toml"), "none.toml does not exist"),
         (("--task", "digits", "--norm", "bach"), "norm is no 'bach'; did you mean 'batch'"),
         (("--task", "digits", "--set", "lag"), "--set takes NAME=VALUE"),
         (("--task", "digits", "--set", "lag=3"), "the task digits has no setting 'lag'"),

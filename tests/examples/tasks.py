@@ -65,12 +65,22 @@ def write_speech(folder, each=4):
     (folder / "testing_list.txt").write_text("".join(f"{word}/1.wav\n" for word in WORDS))
 
 
+def write_reviews(folder, each=10):
+    """Film reviews as they are unpacked; every text is another one."""
+    for part in ("train", "test"):
+        for kind in ("pos", "neg"):
+            (folder / part / kind).mkdir(parents=True, exist_ok=True)
+            for number in range(each):
+                text = f"{part} {kind} {number} " * (number + 1)
+                (folder / part / kind / f"{number}_7.txt").write_text(text, encoding="utf-8")
+
+
 def small_options(task, folder):
     """Options under which a task loads in a moment, with what it needs written to `folder`."""
     few = (("examples", "6"), ("held_out", "3"))
     if task == "delay":
         return TaskOptions(seq_len=64, settings=(*few, ("lag", "16")))
-    if task == "copying":
+    if task in ("copying", "chirps"):
         return TaskOptions(settings=few)
     if task == "listops":
         settings = (*few, ("min_length", "4"), ("max_args", "4"))
@@ -82,7 +92,12 @@ def small_options(task, folder):
         path = folder / "data.npz"
         np.savez(path, x=rng.standard_normal((20, 7, 2)), y=np.arange(20) % 3)
         return TaskOptions(data=path)
-    writers = {"scifar": write_cifar, "smnist": write_mnist, "speech-commands": write_speech}
+    writers = {
+        "scifar": write_cifar,
+        "smnist": write_mnist,
+        "text": write_reviews,
+        "speech-commands": write_speech,
+    }
     if task in writers:
         writers[task](folder / task)
         return TaskOptions(data=folder / task)

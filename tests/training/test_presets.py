@@ -13,6 +13,7 @@ PAPER = {
     "scifar": ("scifar", 6, 128, 64, "layer", False, 0.1, 1e-2, 64, 100, 0.05, 1e-3, 45_000),
     "listops": ("listops", 6, 256, 64, "batch", False, 0.0, 1e-2, 50, 40, 0.05, 1e-3, 96_000),
     "image": ("scifar", 6, 512, 64, "layer", False, 0.1, 1e-2, 50, 200, 0.05, 1e-3, 45_000),
+    "text": ("text", 6, 256, 64, "batch", True, 0.0, 1e-2, 16, 32, 0.05, 1e-3, 22_500),
     "pathfinder": ("pathfinder-32", 6, 256, 128, "batch", True, 0.0, 1e-3, 64, 200, 0.03, 1e-3,
                    160_000),
     "pathx-128": ("pathfinder-128", 6, 256, 128, "batch", True, 0.0, 5e-4, 32, 50, 0.05, 1e-4,
@@ -22,7 +23,7 @@ PAPER = {
     "speech-commands": ("speech-commands", 6, 128, 64, "batch", True, 0.0, 1e-3, 16, 40, 0.05,
                         1e-3, 84_843),
 }  # fmt: skip
-SMALL = ("delay", "digits")
+SMALL = ("copying", "delay", "digits", "listops-small", "smnist")
 
 
 def test_these_presets_ship():

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from ssmspec.registry import Registry
-from ssmspec.training.tasks import copying, delay, digits, npz, scifar, smnist, speech_commands
+from ssmspec.training.tasks import (
+    chirps,
+    copying,
+    delay,
+    digits,
+    gap,
+    npz,
+    scifar,
+    smnist,
+    speech_commands,
+    text,
+)
 from ssmspec.training.tasks.base import Task
 from ssmspec.training.tasks.listops import task as listops
 from ssmspec.training.tasks.pathfinder import task as pathfinder
@@ -15,11 +26,14 @@ TASKS: Registry[Task] = Registry(
         digits.DIGITS,
         delay.DELAY,
         copying.COPYING,
+        gap.GAP,
+        chirps.CHIRPS,
         listops.LISTOPS,
         *pathfinder.PATHFINDERS,
         npz.NPZ,
         scifar.SCIFAR,
         smnist.SMNIST,
+        text.TEXT,
         speech_commands.SPEECH_COMMANDS,
     ),
     key=lambda task: task.id,

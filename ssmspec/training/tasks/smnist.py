@@ -4,6 +4,9 @@ Reads the four idx-ubyte files, packed or not (Y. LeCun, C. Cortes and C. Burges
 number 2051 (images) or 2049 (labels), sizes, bytes. Gray values are scaled by the usual mean 0.1307
 and deviation 0.3081. Read row by row they make 784 samples. A tenth of the 60,000 training digits
 is held out for validation, the same whatever the run's seed.
+
+With `permuted` the pixels of every digit come in one random order, the same for all and for every
+seed (permuted MNIST, arXiv 1504.00941), so that nothing is left of the rows.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ WANTED = (
 SIDE = 28
 MEAN, DEVIATION = 0.1307, 0.3081
 HELD_OUT, SPLIT_SEED = 0.1, 0
+SETTINGS = (("permuted", "false"),)
 
 
 def load(options: TaskOptions) -> Data:
@@ -39,22 +43,24 @@ def load(options: TaskOptions) -> Data:
     Raises:
         UsageError: files are missing or damaged.
     """
-    read_settings("smnist", (), options)
+    settings = read_settings("smnist", SETTINGS, options)
+    permuted = settings.choice("permuted", ("false", "true")) == "true"
     length = fixed_length("smnist", options, SIDE * SIDE)
     folder = data_folder("smnist", options, WANTED)
     if (folder / "MNIST" / "raw").is_dir():
         folder = folder / "MNIST" / "raw"
     x, y = _part(folder, "train")
     rows, held = held_out_rows(len(y), HELD_OUT, SPLIT_SEED)
+    prepare = _permuted if permuted else _samples
     return Data(
-        train=ArraySplit(x, y, _samples, rows=rows),
-        validation=ArraySplit(x, y, _samples, rows=held),
-        test=ArraySplit(*_part(folder, "t10k"), _samples),
+        train=ArraySplit(x, y, prepare, rows=rows),
+        validation=ArraySplit(x, y, prepare, rows=held),
+        test=ArraySplit(*_part(folder, "t10k"), prepare),
         target=Target.CLASS,
         d_input=1,
         d_output=10,
         seq_len=length,
-        row_stride=SIDE,
+        row_stride=None if permuted else SIDE,
     )
 
 
@@ -102,6 +108,11 @@ def _samples(gray: Array) -> Array:
     return scaled.astype(np.float32)[..., None]
 
 
+def _permuted(gray: Array) -> Array:
+    order = np.random.Generator(np.random.PCG64(SPLIT_SEED)).permutation(SIDE * SIDE)
+    return _samples(gray[:, order])
+
+
 SMNIST = Task(
     id="smnist",
     title="Sequential MNIST",
@@ -109,4 +120,5 @@ SMNIST = Task(
     source="Y. LeCun, C. Cortes and C. Burges, the MNIST database",
     load=load,
     needs="--data FOLDER with MNIST's four idx-ubyte files, packed or not",
+    settings=SETTINGS,
 )

@@ -13,8 +13,8 @@ from ssmspec.training.tasks.base import IGNORED, Target, TaskOptions
 from tests.examples.tasks import small_options
 
 IDS = (
-    "digits", "delay", "copying", "listops", "pathfinder-32", "pathfinder-64", "pathfinder-128",
-    "pathfinder-256", "npz", "scifar", "smnist", "speech-commands",
+    "digits", "delay", "copying", "gap", "chirps", "listops", "pathfinder-32", "pathfinder-64",
+    "pathfinder-128", "pathfinder-256", "npz", "scifar", "smnist", "text", "speech-commands",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_no_example_is_in_two_splits(name, loaded):
     assert not (seen[0] & seen[1]) | (seen[0] & seen[2]) | (seen[1] & seen[2])
 
 
-@pytest.mark.parametrize("name", ["delay", "copying", "listops", "pathfinder-32"])
+@pytest.mark.parametrize("name", ["delay", "copying", "gap", "chirps", "listops", "pathfinder-32"])
 def test_what_a_task_draws_follows_from_the_seed(name, loaded):
     options, data = loaded[name]
     other = TASKS[name].load(replace(options, seed=1))

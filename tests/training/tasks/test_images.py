@@ -120,3 +120,19 @@ def test_a_cut_archive_is_damaged(tmp_path):
     file.unlink()
     with pytest.raises(UsageError, match="has no t10k-labels-idx1-ubyte"):
         load("smnist", tmp_path)
+
+
+def test_permuted_digits_have_the_same_pixels_in_another_order(tmp_path):
+    write_mnist(tmp_path)
+    plain = load("smnist", tmp_path)
+    options = TaskOptions(data=tmp_path, settings=(("permuted", "true"),))
+    data = TASKS["smnist"].load(options)
+    (x, y), (rows, labels) = everything(data), everything(plain)
+    np.testing.assert_array_equal(y, labels)
+    assert not np.array_equal(x, rows)
+    np.testing.assert_array_equal(np.sort(x, 1), np.sort(rows, 1))
+    order = [int(np.flatnonzero((rows == column[:, None]).all(0))[0]) for column in x.T[:9]]
+    np.testing.assert_array_equal(x[:, :9], rows[:, order])  # one order for all
+    assert (plain.row_stride, data.row_stride) == (28, None)
+    with pytest.raises(UsageError, match="permuted of smnist cannot be 'yes'"):
+        TASKS["smnist"].load(TaskOptions(data=tmp_path, settings=(("permuted", "yes"),)))
