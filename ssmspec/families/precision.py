@@ -159,7 +159,7 @@ class Beside(Checkpoint):
         self._base, self._name, self._values = base, name, values
 
     def read(self, name: str) -> Array:
-        """The values that stand in for the tensor, in its shape; every other one as it is."""
+        """The values, of any shape, that stand in for the tensor; every other one as it is."""
         return self._values if name == self._name else self._base.read(name)
 
     def _load(self, info: TensorInfo) -> Array:

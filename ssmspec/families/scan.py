@@ -167,7 +167,7 @@ def scan_layer(
 
 
 def scan(stored: Array, info: TensorInfo, relative: str) -> ScannedTensor:
-    """Look through one tensor, as `Checkpoint.load` gives it."""
+    """Look through one tensor of any shape, as `Checkpoint.load` gives it."""
     flat = stored.reshape(-1)
     nan = plus = minus = 0
     first: int | None = None

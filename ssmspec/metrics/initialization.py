@@ -82,7 +82,7 @@ def displacements(
 
 
 def _ranked_decays(layer: LayerSpectrum) -> Floats:
-    """`ranked_modes` of poles without frequencies, whose distances are those of their decays."""
+    """(H, M), `ranked_modes` of poles without frequencies, whose distances are those of decays."""
     return np.sort(layer.decay, axis=1)
 
 
@@ -92,7 +92,13 @@ def _ranks(layer: LayerSpectrum) -> Array:
 
 
 def drift(layer: LayerSpectrum, reference: LayerSpectrum, slack: Floats | None = None) -> float:
-    """Root-mean-square of `displacements`, in half-widths; infinite where there are none."""
+    """Root-mean-square of `displacements`, in half-widths; infinite where there are none.
+
+    Args:
+        layer: finite poles.
+        reference: the layer it is measured from.
+        slack: (H, M), as `displacements` takes it; None for none.
+    """
     moved = displacements(layer, reference, slack)
     if moved is None:
         return math.inf

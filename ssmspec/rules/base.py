@@ -83,7 +83,7 @@ class Evidence:
         return tuple(short_name(tensors[role], self.layer.name) for role in held)
 
     def values(self, kind: str) -> Floats | None:
-        """The one real tensor that sets something, as stored; None where there is no such one."""
+        """The real tensor that sets something, in its stored shape; None unless it is just one."""
         if self.family is None or self.source is None:
             return None
         held = [r for r in getattr(self.family.parameters, kind) if self.source.has(r)]
