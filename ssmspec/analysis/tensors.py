@@ -20,6 +20,9 @@ from ssmspec.families.catalog import Catalog
 from ssmspec.families.find import FoundLayer
 from ssmspec.results.tensors import Change, Stored, TensorComparison, TensorDifference, ValueChange
 
+MAX_FETCHED = 2**20
+"""Bytes of a tensor outside the state-space layers up to which it is fetched to be compared."""
+
 _CHUNK = 2**20
 """Elements that are compared, or decoded to float64, at once."""
 
@@ -136,6 +139,8 @@ def _compared(
         return differs(Change.SHAPE)
     if info_a.dtype not in DTYPES or info_b.dtype not in DTYPES:
         return differs(Change.UNREAD)
+    if owner is None and (_stays_afar(a, info_a) or _stays_afar(b, info_b)):
+        return differs(Change.UNREAD)
     left, right = a.load(info_a.name).reshape(-1), b.load(info_b.name).reshape(-1)
     if info_a.dtype != info_b.dtype:
         values = _value_change(left, info_a.dtype, right, info_b.dtype)
@@ -145,6 +150,11 @@ def _compared(
         return None
     values = _value_change(left, info_a.dtype, right, info_b.dtype)
     return differs(Change.VALUES, values) if values.elements else None
+
+
+def _stays_afar(checkpoint: Checkpoint, info: TensorInfo) -> bool:
+    """Whether a tensor would have to travel, and is too large to."""
+    return checkpoint.is_remote and info.nbytes > MAX_FETCHED
 
 
 def _is_rounded(left: Array, dtype_a: str, right: Array, dtype_b: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ssmspec.checkpoints.dtypes import DTYPES
 from ssmspec.naming import printable
 from ssmspec.outcome import NotApplicable, Outcome
 from ssmspec.registry import Registry
@@ -258,6 +259,8 @@ def _storage(difference: TensorDifference) -> str:
     if difference.change is Change.SHAPE:
         return f"{_shape(a.shape)} to {_shape(b.shape)}"
     if difference.change is Change.UNREAD:
+        if {a.dtype, b.dtype} <= DTYPES.keys():
+            return f"{a.dtype} {_shape(a.shape)}, too large to be fetched"
         return f"{a.dtype} and {b.dtype} cannot both be decoded"
     return f"{a.dtype} to {b.dtype}" if difference.change is Change.DTYPE else ""
 

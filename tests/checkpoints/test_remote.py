@@ -207,6 +207,10 @@ def test_on_the_command_line(server, capsys):
     small = f"{server.url}/small.safetensors"
     assert run(["compare", small, str(server.root / "small.safetensors"), "--quiet"]) == 0
     assert "error" not in capsys.readouterr().err
+    server.sent = 0
+    assert run(["compare", "hf://someone/model", str(server.root), "--quiet"]) == 0
+    assert "too large to be fetched" in capsys.readouterr().out
+    assert 0 < server.sent < MIB
 
 
 def test_a_changed_copy_of_what_lies_elsewhere(server, tmp_path):

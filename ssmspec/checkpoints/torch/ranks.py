@@ -81,6 +81,7 @@ class Joined(Checkpoint):
         super().__init__(split.path, split.size)
         self.container, self.files, self.config = split.container, split.files, split.config
         self.metadata = split.metadata
+        self.is_remote = split.is_remote
         self._ranks = split.ranks
         self._axes = {
             name: axis for name in split.tensors if (axis := _axis(name, axes)) is not None
