@@ -25,16 +25,19 @@ os.chdir(ROOT)
 from ssmspec.analysis.report import analyze  # noqa: E402 - after the width is set
 from ssmspec.cli import run  # noqa: E402
 from ssmspec.families import FAMILIES  # noqa: E402
+from ssmspec.field import table as public_models  # noqa: E402
 from ssmspec.metrics import METRICS  # noqa: E402
 from ssmspec.rules import RULES, is_off  # noqa: E402
 from ssmspec.schemes import SCHEMES  # noqa: E402
 from ssmspec.training.settings import preset_names, read_preset  # noqa: E402
 from ssmspec.training.tasks import TASKS  # noqa: E402
 from ssmspec.writers import WRITERS, Page  # noqa: E402
+from ssmspec.writers.parts.numbers import near_one  # noqa: E402
 
 PAGES = (
     "README.md", "docs/reading.md", "docs/metrics.md", "docs/rules.md", "docs/schemes.md",
     "docs/families.md", "docs/selective.md", "docs/ci.md", "docs/training.md", "docs/cli.md",
+    "docs/field.md",
 )  # fmt: skip
 BLOCK = re.compile(
     r"(<!-- begin (?P<what>\w+)(?:: (?P<with>[^>]*?))? -->\n).*?(<!-- end (?P=what) -->)", re.DOTALL
@@ -173,6 +176,21 @@ def schemes(_: str) -> str:
     )
 
 
+def field(_: str) -> str:
+    """What public models of each family measure."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for (family, metric), sample in public_models().items():
+        counts = f"{sample.recipes} / {sample.models} / {sample.layers}"
+        low, _, middle, _, high = map(near_one, sample.quantiles or [None] * 5)
+        ends = f"{near_one(sample.least)} .. {near_one(sample.most)}"
+        rows.setdefault(family, []).append((f"`{metric}`", low, middle, high, ends, counts))
+    header = ("metric", "5 %", "median", "95 %", "range", "recipes / models / layers")
+    return "\n".join(
+        f"## `{family}`: {FAMILIES[family].title}\n\n{table(header, lines)}"
+        for family, lines in rows.items()
+    )
+
+
 def command(arguments: str) -> str:
     """What `--help` prints."""
     text = io.StringIO()
@@ -192,6 +210,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "metrics": metrics,
     "rules": rules,
     "schemes": schemes,
+    "field": field,
     "command": command,
 }
 

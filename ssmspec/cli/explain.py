@@ -50,9 +50,22 @@ def _metrics() -> Iterator[tuple[str, Entry]]:
             ("unit", f"{m.unit}; {healthier.get(m.direction.value, 'neither is healthier')}"),
             ("needs", ", ".join(n.label for n in m.needs) or "nothing more than finite poles"),
             ("model", m.aggregate.value),
+            *_field(m.id),
         ]
         lines += [("mind", m.note)] if m.note else []
         yield m.id, (f"{m.id}, a metric", lines)
+
+
+def _field(metric: str) -> Iterator[tuple[str, str]]:
+    from ssmspec.families import FAMILIES  # noqa: PLC0415
+    from ssmspec.field import table  # noqa: PLC0415
+    from ssmspec.writers.parts.numbers import near_one  # noqa: PLC0415
+
+    for (family, name), sample in table().items():
+        if name == metric and sample.quantiles:
+            low, high = (near_one(sample.quantiles[i]) for i in (0, -1))
+            who = f"public {FAMILIES[family].title} recipes"
+            yield "", f"{who}: 5 % .. 95 % is {low} .. {high} ({sample.recipes} recipes)"
 
 
 def _rules() -> Iterator[tuple[str, Entry]]:

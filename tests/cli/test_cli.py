@@ -255,4 +255,7 @@ def test_explain_covers_every_id_and_names_the_nearest(capsys):
             assert all(" ".join(text.split()) in shown for _, text in lines)
     assert run(["explain", "ali001"]) == 0
     assert "dfout" in capsys.readouterr().out
+    assert run(["explain", "aliased_fraction"]) == 0
+    known = "public S4D recipes: 5 % .. 95 % is 0 .. 0.123291 (8 recipes)"
+    assert known in capsys.readouterr().out
     assert "did you mean 'dfout'?" in fails(capsys, "explain", "dfuot")

@@ -28,6 +28,7 @@ from ssmspec.writers.parts.finding_groups import (
 )
 from ssmspec.writers.parts.numbers import near_one
 from ssmspec.writers.parts.terminal import hanging, short_names, skipped_lines, titled, to_text
+from ssmspec.writers.report import typical
 from ssmspec.writers.report.briefs import brief, headline
 from ssmspec.writers.report.tables import (
     Rows,
@@ -149,18 +150,23 @@ def _nominal(rows: Rows) -> Iterator[str]:
 
 
 def _findings(report: Report, page: Page, labels: Mapping[str, str]) -> Iterator[Text]:
-    """One line a rule; its full sentences in the verbose report."""
+    """One line a rule, and one for what is typical; full sentences in the verbose report."""
     if not report.findings:
         return
     yield Text()
-    for group in by_rule(report.findings):
+    named, usual = (report.findings, ()) if page.verbose else typical.parted(report)
+    for group in by_rule(named):
         code, level = group[0].code, group[0].level
         place = where(group, labelled(labels), len(labels), page)
         what, advice = brief(worst(group))
-        said = "; ".join(filter(None, (what, advice)))
+        among = ", ".join(filter(None, (what, typical.placed(worst(group), report))))
+        said = "; ".join(filter(None, (among, advice)))
         text = Text(f"{place}: {printable(worst(group).message) if page.verbose else said}")
         label = f"{code} {LEVEL_WORD[level]}"
         yield from hanging(Text(f"{label:<16}", style=LEVEL_STYLE[level]), text, page)
+    for sentence in typical.folded(report, usual):
+        style = LEVEL_STYLE[Level.INFO]
+        yield from hanging(Text(f"{'typical':<16}", style=style), Text(sentence), page)
 
 
 def _every_metric(report: Report) -> Iterator[Text]:
