@@ -25,6 +25,7 @@ from ssmspec._version import __version__
 if TYPE_CHECKING:
     from ssmspec.analysis.against import against
     from ssmspec.analysis.comparison import compare
+    from ssmspec.analysis.export import export
     from ssmspec.analysis.face import load_report
     from ssmspec.analysis.model import read_spectra
     from ssmspec.analysis.report import analyze
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ssmspec.results.against import SchemeComparison
     from ssmspec.results.check import CheckRun
     from ssmspec.results.comparison import Comparison
+    from ssmspec.results.export import Export
     from ssmspec.results.reinit import Reinitialization
     from ssmspec.results.report import Report
     from ssmspec.results.sweep import Sweep
@@ -52,6 +54,7 @@ __all__ = [
     "Comparison",
     "Discretization",
     "DtTransform",
+    "Export",
     "LayerRate",
     "LayerSpectrum",
     "Reading",
@@ -69,6 +72,7 @@ __all__ = [
     "apply",
     "check",
     "compare",
+    "export",
     "load_report",
     "open_checkpoint",
     "parameter_groups",
@@ -85,6 +89,8 @@ _HOMES = {
     "CheckRun": "ssmspec.results.check",
     "against": "ssmspec.analysis.against",
     "compare": "ssmspec.analysis.comparison",
+    "export": "ssmspec.analysis.export",
+    "Export": "ssmspec.results.export",
     "load_report": "ssmspec.analysis.face",
     "sweep": "ssmspec.analysis.sweep",
     "Checkpoint": "ssmspec.checkpoints",

@@ -50,6 +50,12 @@ def _reinit() -> Registry[Any]:
     return REINIT_WRITERS
 
 
+def _export() -> Registry[Any]:
+    from ssmspec.writers.export import EXPORT_WRITERS  # noqa: PLC0415
+
+    return EXPORT_WRITERS
+
+
 def _evaluation() -> Registry[Any]:
     from ssmspec.writers.evaluation import EVALUATION_WRITERS  # noqa: PLC0415
 
@@ -63,6 +69,7 @@ FORMATS: Mapping[str, Callable[[], Registry[Writer[Any]]]] = {
     "check": _check,
     "comparison": _comparison,
     "reinit": _reinit,
+    "export": _export,
     "evaluation": _evaluation,
 }
 """What is written -> the table of its formats; each is loaded when it is asked for."""
