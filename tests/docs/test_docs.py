@@ -70,9 +70,11 @@ def test_the_ci_page_s_configuration_is_understood(tmp_path):
 @pytest.mark.parametrize("name", ["reading.md", "ci.md"])
 def test_python_on_the_pages_runs(name, monkeypatch):
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(ROOT)
-    exec(compile(code, name, "exec"), {})  # noqa: S102
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        code = compile(block, name, "exec")
+        if "import Client" not in block:  # a cluster is elsewhere
+            exec(code, {})  # noqa: S102
 
 
 def test_readme_commands_are_make_targets():
