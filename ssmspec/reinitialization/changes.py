@@ -81,11 +81,6 @@ class Task:
     reading: Reading
 
     def __post_init__(self) -> None:
-        if self.c is CPolicy.FIT and self.reading.seq_len is None:
-            raise UsageError(
-                "fitting C needs the number of lags that count: give the sequence length "
-                "(--seq-len L)"
-            )
         if self.search_xi:
             check_search(self.wish, self.c)
 
@@ -157,6 +152,10 @@ def plan(model: Model, task: Task, progress: Progress | None = None) -> Plan:
         SchemeError: a layer cannot hold the scheme, or has no C to fit.
         NoLayersError: there is no layer that can be read.
     """
+    if task.c is CPolicy.FIT and task.reading.seq_len is None:
+        raise UsageError(
+            "fitting C needs the number of lags that count: give the sequence length (--seq-len L)"
+        )
     numbers = _numbers(model.catalog, task.reading)
     overlay = Overlay(model.checkpoint)
     layers = [
