@@ -19,8 +19,10 @@ class Brief:
     """A rule's finding in a few words.
 
     Attributes:
-        says: what the message of such a finding says; one that says something else is shortened.
-        what: `{value}` stands for the number, `{share}` for it in percent.
+        says: a pattern found in the message of such a finding; the first that fits is taken, and a
+            message that none fits is shortened.
+        what: `{value}` stands for the number, `{share}` for it in percent; "" for the message's
+            own first clause.
         advice: what to do.
     """
 
@@ -31,10 +33,18 @@ class Brief:
 
 _BRIEFS: Mapping[str, tuple[Brief, ...]] = {
     "STB001": (
-        Brief("e-fold", "a pole grows, {value} nat/sample", "make Re A negative"),
-        Brief("by a factor", "a pole grows, {value} times", "make Re A negative"),
+        Brief("e-fold.*rounding of", "a pole grows, {value} nat/sample", "store float32"),
+        Brief("by a factor.*rounding of", "a pole grows, {value} times", "store float32"),
+        Brief("e-fold", "a pole grows, {value} nat/sample", "make every pole decay"),
+        Brief("factor of more", "a pole grows, over 1e+300 times", "make every pole decay"),
+        Brief("by a factor", "a pole grows, {value} times", "make every pole decay"),
     ),
-    "STB002": (Brief("", "", "go back to the last finite file"),),
+    "STB002": (
+        Brief("logarithm once more", "", "convert without a second log"),
+        Brief("the logarithm of 0", "", "write a small rate's log there"),
+        Brief("infinities alone in float16", "", "store float32"),
+        Brief("", "", "go back to the last finite file"),
+    ),
     "LST001": (Brief("", "", "find what dropped it"),),
     "ACC001": (Brief("time constant", "remembers {value} samples", "test on longer inputs"),),
     "INI001": (Brief("never trained", "never trained, moved {value}", "check its gradients"),),
@@ -42,9 +52,18 @@ _BRIEFS: Mapping[str, tuple[Brief, ...]] = {
     "INI003": (Brief("", "", "check --dt-transform"),),
     "INI004": (Brief("", "", "leave A_log out of weight decay"),),
     "PRC001": (Brief("rounding", "rounding moves poles by {value}", "keep A and dt in float32"),),
-    "MEM001": (Brief("below one sample", "{share} of modes forget at once", "lower dt"),),
-    "MEM002": (Brief("no mode", "memory over L is {value}", "lower dt or damping"),),
-    "MEM003": (Brief("longer than", "{share} of modes outlast L", "raise dt or damping"),),
+    "MEM001": (
+        Brief("below one.*Lower the damping", "{share} of modes forget at once", "lower damping"),
+        Brief("below one sample", "{share} of modes forget at once", "lower dt"),
+    ),
+    "MEM002": (
+        Brief("no mode.*Lower the damping", "memory over L is {value}", "lower damping"),
+        Brief("no mode", "memory over L is {value}", "lower dt or damping"),
+    ),
+    "MEM003": (
+        Brief("longer than.*Raise the damping", "{share} of modes outlast L", "raise damping"),
+        Brief("longer than", "{share} of modes outlast L", "raise dt or damping"),
+    ),
     "ALI001": (
         Brief("of the modes alias", "{share} of modes alias", "mask them or lower dt"),
         Brief("modes that alias hold", "{share} of energy aliases", "mask it or lower dt"),
@@ -68,9 +87,9 @@ def brief(finding: Finding) -> tuple[str, str]:
     message.
     """
     known = _BRIEFS.get(finding.code, ())
-    fitting = [one for one in known if one.what and one.says in finding.message]
+    fitting = [one for one in known if re.search(one.says, finding.message, re.DOTALL)]
     value, threshold = finding.value, finding.threshold
-    if fitting and value is not None and threshold is not None:
+    if fitting and fitting[0].what and value is not None and threshold is not None:
         form = percent if "{share}" in fitting[0].what else number
         sign = ">" if abs(value) > abs(threshold) else "<"
         shown, limit = compared(abs(value), abs(threshold), form)  # growth is a negative decay
@@ -78,7 +97,8 @@ def brief(finding: Finding) -> tuple[str, str]:
         return f"{what} ({sign} {limit})", fitting[0].advice
     stated = _STATED.match(finding.message)
     words = printable(stated[0] if stated else finding.message)
-    return words, known[0].advice if known else ""
+    taken = fitting or known
+    return words, taken[0].advice if taken else ""
 
 
 def headline(finding: Finding) -> str:

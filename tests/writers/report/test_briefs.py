@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 import ssmspec
@@ -36,6 +38,30 @@ def test_every_rule_says_what_to_do_in_a_few_words(code):
 )  # fmt: skip
 def test_what_was_found_with_its_number_against_the_threshold(found, what):
     assert brief(found)[0] == what
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (finding("STB001", "5 modes grow by a factor of more than 1e+300 (threshold 1.01). Do.",
+                 math.inf, 1.01), ("a pole grows, over 1e+300 times (> 1.01)",
+                                   "make every pole decay")),
+        (finding("STB001", "1 mode grows by a factor of 37; the rounding of bfloat16 alone. Do.",
+                 37.0, 1.01), ("a pole grows, 37 times (> 1.01)", "store float32")),
+        (finding("STB002", "A_log holds 1 -inf (the first at [5]): -inf is the logarithm of 0."),
+         ("A_log holds 1 -inf (the first at [5])", "write a small rate's log there")),
+        (finding("STB002", "A_log holds 4 NaN: from a loader that took the logarithm once more."),
+         ("A_log holds 4 NaN", "convert without a second log")),
+        (finding("STB002", "C holds 4 NaN: from training that diverged."),
+         ("C holds 4 NaN", "go back to the last finite file")),
+        (finding("MEM002", "no mode remembers it: 3. Lower the damping (nu_log).", 0.2, 1.0),
+         ("memory over L is 0.2 (< 1)", "lower damping")),
+        (finding("MEM002", "no mode remembers it: 3. Lower the step size (log_dt).", 0.2, 1.0),
+         ("memory over L is 0.2 (< 1)", "lower dt or damping")),
+    ],
+)  # fmt: skip
+def test_the_advice_is_that_of_the_cause_and_of_the_familys_own_parameters(found, said):
+    assert brief(found) == said
 
 
 def test_the_rules_own_messages_are_known():
