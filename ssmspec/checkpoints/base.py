@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -143,6 +143,14 @@ class Checkpoint(ABC):
             CheckpointError: the tensor is absent or its bytes cannot be read.
         """
         return self._load(self.info(name))
+
+    def parts(self, name: str) -> Iterator[tuple[TensorInfo, Array]]:
+        """A tensor as `load` gives it, or its parts where nothing says how they are joined.
+
+        Raises:
+            CheckpointError: the tensor is not there, or cannot be decoded.
+        """
+        yield self.info(name), self.load(name)
 
     def read(self, name: str) -> Array:
         """One tensor in its stored shape as float64, or complex128 where it is complex.

@@ -148,7 +148,8 @@ def scan_layer(
         limit: elements beyond which any other tensor is left out; None for no limit.
     """
     read = set(site.tensors.values())
-    seen, left_out = [], []
+    seen: list[ScannedTensor] = []
+    left_out: list[TensorInfo] = []
     for name, relative in tensors.items():
         info = checkpoint.info(name)
         if info.dtype not in DTYPES or not info.size:
@@ -157,12 +158,11 @@ def scan_layer(
             left_out.append(info)
             continue
         try:
-            found = scan(checkpoint.load(name), info, relative)
+            found = [scan(stored, part, relative) for part, stored in checkpoint.parts(name)]
         except CheckpointError:
             left_out.append(info)
             continue
-        if not _is_mask(found):
-            seen.append(found)
+        seen.extend(tensor for tensor in found if not _is_mask(tensor))
     return LayerScan(tuple(seen), tuple(left_out))
 
 

@@ -8,7 +8,7 @@ knows the model does, and joins them (`Joined`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,8 +70,8 @@ class Joined(Checkpoint):
         split: the ranks.
         axes: end of a tensor's name -> the axis along which it was split, in the order of ranks.
 
-    Every other tensor is listed with the shape of the first rank's, and can be read only where all
-    ranks hold the same numbers.
+    Every other tensor is listed with the shape of the first rank's, and can be read as a whole only
+    where all ranks hold the same numbers; `parts` gives what each holds.
 
     Raises:
         CheckpointError: ranks differ in the tensors they hold.
@@ -123,6 +123,17 @@ class Joined(Checkpoint):
                 f"axis is not known; {CONVERT}"
             )
         return parts[0]
+
+    def parts(self, name: str) -> Iterator[tuple[TensorInfo, Array]]:
+        """A tensor, or what each rank holds of it where the axis of the split is not known."""
+        try:
+            whole = self.load(name)
+        except CheckpointError:
+            for number, rank in enumerate(self._ranks):
+                if name in rank.tensors:
+                    yield replace(rank.info(name), name=f"{name} of rank {number}"), rank.load(name)
+        else:
+            yield self.info(name), whole
 
 
 def _axis(name: str, axes: Mapping[str, int]) -> int | None:

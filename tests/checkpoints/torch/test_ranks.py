@@ -241,3 +241,16 @@ def test_seeded_mutations_end_in_numbers_or_one_sentence(tmp_path):
             outcomes["refused"] += 1
         file.write_bytes(before)
     assert min(outcomes.values()) > 5
+
+
+def test_a_nan_in_a_tensor_split_along_an_unknown_axis_is_found_on_its_rank(tmp_path):
+    folder = megatron(tmp_path / "run")
+    file = folder / "mp_rank_01" / "model_optim_rng.pt"
+    content = torch.load(file, weights_only=True)
+    content["model"]["decoder.layers.0.mixer.in_proj.weight"][3, 2] = math.nan
+    torch.save(content, file)
+    report = analyze(folder)
+    said = [finding.message for finding in report.findings if finding.code == "STB002"]
+    assert len(said) == 1
+    assert "in_proj.weight of rank 1 holds 1 NaN in 76 numbers (the first at [3, 2])" in said[0]
+    assert not any("not looked through" in note for note in report.assumptions)
