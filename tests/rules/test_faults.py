@@ -217,6 +217,9 @@ def test_the_constant_of_a_familys_own_code_is_no_fault():
     for i in range(2):
         state[f"model.layers.{i}.linear_attn.dt_bias"][:] = 1.0
     assert findings(state, "INI002") == []
+    for i, trained in enumerate((0.95, 1.05)):  # softplus within 3 % of softplus(1)
+        state[f"model.layers.{i}.linear_attn.dt_bias"][:] = trained
+    assert findings(state, "INI002") == []
     for i in range(2):
         state[f"model.layers.{i}.linear_attn.dt_bias"][:] = 0.0
     assert len(findings(state, "INI002")) == 2
