@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ssmspec.analysis.face import load_report
     from ssmspec.analysis.model import read_spectra
     from ssmspec.analysis.report import analyze
+    from ssmspec.analysis.stored_as import stored_as
     from ssmspec.analysis.sweep import sweep
     from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ssmspec.results.export import Export
     from ssmspec.results.reinit import Reinitialization
     from ssmspec.results.report import Report
+    from ssmspec.results.stored_as import StoredAs
     from ssmspec.results.sweep import Sweep
     from ssmspec.schemes import SchemeOptions
     from ssmspec.spectrum import LayerSpectrum
@@ -64,6 +66,7 @@ __all__ = [
     "SchemeOptions",
     "SpectrumMonitor",
     "SsmspecError",
+    "StoredAs",
     "Sweep",
     "TrainConfig",
     "__version__",
@@ -78,6 +81,7 @@ __all__ = [
     "parameter_groups",
     "read_spectra",
     "reinit",
+    "stored_as",
     "sweep",
     "train",
 ]
@@ -92,6 +96,8 @@ _HOMES = {
     "export": "ssmspec.analysis.export",
     "Export": "ssmspec.results.export",
     "load_report": "ssmspec.analysis.face",
+    "stored_as": "ssmspec.analysis.stored_as",
+    "StoredAs": "ssmspec.results.stored_as",
     "sweep": "ssmspec.analysis.sweep",
     "Checkpoint": "ssmspec.checkpoints",
     "open_checkpoint": "ssmspec.checkpoints",

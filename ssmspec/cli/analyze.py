@@ -13,6 +13,7 @@ from ssmspec.cli.output import deliver, page_for, progress_bar
 from ssmspec.errors import NoLayersError, UsageError
 from ssmspec.naming import printable
 from ssmspec.reading import Reading
+from ssmspec.results.stored_as import StoredType
 from ssmspec.results.sweep import Knob
 
 if TYPE_CHECKING:
@@ -57,20 +58,33 @@ def command(
             show_default=False,
         ),
     ] = None,
+    stored_as: Annotated[
+        StoredType | None,
+        typer.Option(
+            "--stored-as",
+            metavar="TYPE",
+            help="What would become of the poles in bf16, fp16, fp8-e4m3, fp8-e5m2 or int8.",
+            show_default=False,
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every metric of every layer.")
     ] = False,
     output: Output = None,
 ) -> None:
     """Measure frequency coverage, aliasing, memory and entanglement, layer by layer."""
-    if against is not None and sweep is not None:
-        raise UsageError("--against and --sweep make two different reports; give one of them")
+    asked = {"--against": against, "--sweep": sweep, "--stored-as": stored_as}
+    given = [option for option, value in asked.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} make different reports; give one of them")
     page = page_for(output, verbose=verbose)
     with progress_bar("measuring", session) as advance:
         if against is not None:
             text, layers = _against(checkpoint, reading, against, format, page, advance)
         elif sweep is not None:
             text, layers = _sweep(checkpoint, reading, sweep, format, page, advance)
+        elif stored_as is not None:
+            text, layers = _stored_as(checkpoint, reading, stored_as, format, page, advance)
         else:
             text, layers = _analyze(checkpoint, reading, format, page, advance)
     deliver(text, output, session, inputs=(checkpoint,))
@@ -113,4 +127,15 @@ def _sweep(
 
     writer = SWEEP_WRITERS.require(form)
     report = sweep(checkpoint, knob, reading, progress=advance)
+    return writer.render(report, page), len(report.layers)
+
+
+def _stored_as(
+    checkpoint: Path, reading: Reading, kind: StoredType, form: str, page: Page, advance: Progress
+) -> Rendered:
+    from ssmspec.analysis.stored_as import stored_as  # noqa: PLC0415 - numpy, once it is wanted
+    from ssmspec.writers.stored_as import STORED_AS_WRITERS  # noqa: PLC0415
+
+    writer = STORED_AS_WRITERS.require(form)
+    report = stored_as(checkpoint, kind, reading, progress=advance)
     return writer.render(report, page), len(report.layers)

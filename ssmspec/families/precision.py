@@ -74,14 +74,14 @@ def rounding_of(family: Family, source: LayerSource, spectrum: LayerSpectrum) ->
     rng = np.random.default_rng(0)  # the signs of errors are arbitrary; the figure is to be stable
     for name in coarse:
         moved = _moved(family, source, name, rng)
-        distance = None if moved is None else _distance(spectrum, moved)
-        if moved is None or distance is None or not distance.any():
+        apart = None if moved is None else distance(spectrum, moved)
+        if moved is None or apart is None or not apart.any():
             continue
-        squares += distance**2 / 3.0
+        squares += apart**2 / 3.0
         if _same_steps(spectrum, moved):
-            units += 2.0 * distance
+            units += 2.0 * apart
         if not np.array_equal(spectrum.decay, moved.decay, equal_nan=True):
-            decay_error += distance
+            decay_error += apart
         dtypes[source.checkpoint.info(name).dtype] = None
     counts = spectrum.finite & (spectrum.half_width > 0.0)
     if not dtypes or not counts.any():
@@ -133,8 +133,17 @@ def _moved(
         return None
 
 
-def _distance(spectrum: LayerSpectrum, moved: LayerSpectrum) -> Floats | None:
-    """(H, M), |difference of log-poles| of each mode; None where the moved layer is not alike."""
+def distance(spectrum: LayerSpectrum, moved: LayerSpectrum) -> Floats | None:
+    """How far each mode of a layer moved.
+
+    Args:
+        spectrum: before.
+        moved: after.
+
+    Returns:
+        (H, M), |difference of log-poles|, 0 where a mode was not finite before; None where the
+        moved layer is not alike.
+    """
     if moved.shape != spectrum.shape or not (moved.finite | ~spectrum.finite).all():
         return None
     if spectrum.structure is Structure.DPLR:  # eigenvalues come in no order

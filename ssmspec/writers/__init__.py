@@ -44,6 +44,12 @@ def _sweep() -> Registry[Any]:
     return SWEEP_WRITERS
 
 
+def _stored_as() -> Registry[Any]:
+    from ssmspec.writers.stored_as import STORED_AS_WRITERS  # noqa: PLC0415
+
+    return STORED_AS_WRITERS
+
+
 def _reinit() -> Registry[Any]:
     from ssmspec.writers.reinit import REINIT_WRITERS  # noqa: PLC0415
 
@@ -66,6 +72,7 @@ FORMATS: Mapping[str, Callable[[], Registry[Writer[Any]]]] = {
     "report": lambda: WRITERS,
     "against": _against,
     "sweep": _sweep,
+    "stored-as": _stored_as,
     "check": _check,
     "comparison": _comparison,
     "reinit": _reinit,

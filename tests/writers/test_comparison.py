@@ -62,7 +62,7 @@ def test_a_page_is_whole_and_its_names_are_no_markup(subjects, kind):
 
 def test_one_table_lists_the_formats_of_every_result():
     assert list(FORMATS) == [
-        "report", "against", "sweep", "check", "comparison", "reinit", "export",
+        "report", "against", "sweep", "stored-as", "check", "comparison", "reinit", "export",
         "evaluation",
     ]  # fmt: skip
     for written, formats in FORMATS.items():
