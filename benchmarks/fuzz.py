@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -229,12 +230,61 @@ def index(rng: random.Random) -> bytes:
     return json.dumps(_reshaped(document, rng)).encode()
 
 
+def gguf(rng: random.Random) -> bytes:
+    """Its bytes, or its header alone."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    draw = np.random.default_rng(0)
+    held = {
+        "blk.0.ssm_a": -np.exp(draw.normal(size=(8, 16))).astype("<f4"),
+        "blk.0.ssm_d": np.ones(8, "<f4"),
+        "blk.0.ssm_dt.bias": draw.normal(size=8).astype("<f4"),
+    }
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(held), 3)
+    header += text("general.architecture") + struct.pack("<I", 8) + text("mamba")
+    header += text("mamba.block_count") + struct.pack("<II", 4, 1)
+    header += text("tokens") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")
+    offset = 0
+    for name, array in held.items():
+        sizes = array.shape[::-1]
+        header += text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, 0, offset)
+        offset += array.nbytes  # each a multiple of 32, as it is aligned
+    if rng.random() < 0.7:
+        header = flipped(header, rng)
+    raw = header + bytes(-len(header) % 32) + b"".join(map(np.ndarray.tobytes, held.values()))
+    return raw if rng.random() < 0.7 else flipped(raw, rng)
+
+
+@cache
+def _distributed() -> tuple[bytes, Mapping[str, bytes]]:
+    """The .metadata of a small sharded model as torch writes it, and the files beside it."""
+    import torch
+    from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
+
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is not sharded, and torch says so
+        state = {key: torch.from_numpy(array) for key, array in tensors().items()}
+        save_distributed(state, checkpoint_id=name, no_dist=True)
+        files = {file.name: file.read_bytes() for file in Path(name).iterdir()}
+    return files.pop(METADATA), files
+
+
+def distributed(rng: random.Random) -> bytes:
+    """The pickle that says where everything is."""
+    return flipped(_distributed()[0], rng)
+
+
+METADATA = ".metadata"
 CONTAINERS: Mapping[str, tuple[str, Mutate]] = {
     "safetensors": ("x.safetensors", safetensors),
     "npz": ("x.npz", npz),
     "torch-zip": ("x.pt", torch_zip),
     "flax-msgpack": ("x.msgpack", flax),
     "sharded": ("x.index.json", index),
+    "gguf": ("x.gguf", gguf),
+    "torch-distributed": (f"dcp/{METADATA}", distributed),
 }
 
 
@@ -340,6 +390,10 @@ def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tal
         folder = Path(name)
         guard.folder = name
         (folder / "shard").write_bytes(save(dict(tensors())))
+        if "torch-distributed" in chosen:
+            (folder / "dcp").mkdir()
+            for file, content in _distributed()[1].items():
+                (folder / "dcp" / file).write_bytes(content)
         if guard.installed:
             for container in chosen:  # whatever is loaded late is loaded now
                 _warm_up(folder, *CONTAINERS[container])
@@ -351,7 +405,7 @@ def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tal
             began = time.process_time()
             with guard.on(), warnings.catch_warnings():
                 warnings.simplefilter("error")
-                outcome = outcome_of(path, whole=number // len(chosen) % WHOLE == 0)
+                outcome = outcome_of(_opened(path), whole=number // len(chosen) % WHOLE == 0)
             seconds = time.process_time() - began
             if seconds > SLOW:
                 outcome = f"slow: {seconds:.1f} s"
@@ -362,10 +416,17 @@ def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tal
 def _warm_up(folder: Path, file: str, mutate: Mutate) -> None:
     import difflib  # noqa: F401 - for mistakes only
 
+    import numpy.random  # noqa: F401 - numpy loads it when it is first asked for
+
     "\x1b".encode("unicode_escape")  # a codec that Python loads when it is first asked for
     for number in range(60):
         (folder / file).write_bytes(mutate(random.Random(f"warm {number}")))
-        outcome_of(folder / file, whole=True)
+        outcome_of(_opened(folder / file), whole=True)
+
+
+def _opened(path: Path) -> Path:
+    """What is opened to read a file: itself, or its folder."""
+    return path.parent if path.name == METADATA else path
 
 
 def main() -> None:

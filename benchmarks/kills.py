@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # a fork whose parent has threads of OpenMP waits for them
+
 from ssmspec import open_checkpoint
 from ssmspec.cli import run
 from ssmspec.errors import SsmspecError

@@ -256,7 +256,8 @@ def log_poles_to_zoh(log_poles: Complexes, dt: Floats) -> Complexes:
     Returns:
         complex128 (H, M), 1/time.
     """
-    return np.asarray(log_poles / dt, dtype=np.complex128)
+    with np.errstate(all="ignore"):
+        return np.asarray(log_poles / dt, dtype=np.complex128)
 
 
 def log_poles_to_bilinear(log_poles: Complexes, dt: Floats) -> Complexes:
@@ -269,4 +270,5 @@ def log_poles_to_bilinear(log_poles: Complexes, dt: Floats) -> Complexes:
     Returns:
         complex128 (H, M), 1/time.
     """
-    return np.asarray(2.0 * np.tanh(log_poles / 2.0) / dt, dtype=np.complex128)
+    with np.errstate(all="ignore"):  # a step size that underflowed to 0 gives no finite pole
+        return np.asarray(2.0 * np.tanh(log_poles / 2.0) / dt, dtype=np.complex128)

@@ -293,9 +293,12 @@ def _poles_moved(a: LayerSpectrum | None, b: LayerSpectrum | None) -> PolesMoved
     moved = displacements(b, a)
     if moved is None:
         return NotApplicable("a mode of A has no damping, so its half-width is 0")
-    rms, largest = float(np.sqrt(np.square(moved).mean())), float(moved.max())
+    with np.errstate(over="ignore"):
+        rms, largest = float(np.sqrt(np.square(moved).mean())), float(moved.max())
     if not (math.isfinite(rms) and math.isfinite(largest)):
-        return NotApplicable("a mode of A has next to no damping, so its half-width is nearly 0")
+        return NotApplicable(
+            "a pole moved too far to be told in half-widths, or a mode of A has next to no damping"
+        )
     count = int(np.count_nonzero(moved))
     return PolesMoved(rms, largest, count, moved.size, count > 0 and reordered(a, b))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ssmspec.checkpoints import directory, foreign, gguf, npz, remote, safetensors_file, sharded
 from ssmspec.checkpoints.base import Checkpoint, Container, TensorInfo
-from ssmspec.checkpoints.files import is_there, read_head, status
+from ssmspec.checkpoints.files import is_there, read_head, status, unreadable
 from ssmspec.checkpoints.memory import MemoryCheckpoint
 from ssmspec.checkpoints.msgpack import file as msgpack_file
 from ssmspec.checkpoints.torch import archive as torch_zip
@@ -108,15 +108,19 @@ def _container_of(path: Path) -> Container:
             if container.recognizes_folder(names):
                 return container
     head = read_head(path)
-    if status(path).st_size:
-        for container in CONTAINERS.values():
-            if container.recognizes(path, head):
-                return container
+    try:
+        if status(path).st_size:
+            for container in CONTAINERS.values():
+                if container.recognizes(path, head):
+                    return container
+        foreigner = "" if torch_zip.legacy_problem(head) else foreign.explain(path, head)
+    except OSError as error:  # files of /proc say they are regular, and do not seek
+        raise unreadable(path, error) from None
     formats = ", ".join(container.title for container in CONTAINERS.values())
     if legacy := torch_zip.legacy_problem(head):
         raise CheckpointError(f"{shown(path)} cannot be read: {legacy}")
     raise CheckpointError(
-        foreign.explain(path, head) or f"{shown(path)} is in no format that can be read ({formats})"
+        foreigner or f"{shown(path)} is in no format that can be read ({formats})"
     )
 
 

@@ -149,7 +149,7 @@ def _open_unblocked(path: str, flags: int) -> int:
 def _refuse_special(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
-        raise CheckpointError(f"{shown(path)} is {what}, not a file that holds a checkpoint")
+        raise CheckpointError(f"{shown(path)} is {what}, not a regular file")
 
 
 def read_head(path: Path) -> bytes:

@@ -23,9 +23,9 @@ from ssmspec.arrays import Array
 from ssmspec.checkpoints.atomic import atomic_folder, atomic_output
 from ssmspec.checkpoints.base import Checkpoint, TensorInfo
 from ssmspec.checkpoints.dtypes import dtype_named, encode
-from ssmspec.checkpoints.files import FilledFile, open_regular, parse_json
+from ssmspec.checkpoints.files import FilledFile, open_regular, parse_json, read_whole
 from ssmspec.checkpoints.safetensors_file import CODES, SafetensorsCheckpoint, dtype_to_code
-from ssmspec.checkpoints.sharded import ShardedCheckpoint
+from ssmspec.checkpoints.sharded import MAX_INDEX_BYTES, ShardedCheckpoint
 from ssmspec.errors import CheckpointError, UsageError
 from ssmspec.naming import printable, shown
 
@@ -131,7 +131,7 @@ def _rewrite_shards(
 
 
 def _index_with(source: ShardedCheckpoint, metadata: Mapping[str, str]) -> bytes:
-    content = source.index.read_bytes()
+    content = read_whole(source.index, MAX_INDEX_BYTES)
     if not metadata:
         return content
     document = parse_json(content, source.index)

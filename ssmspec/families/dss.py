@@ -151,6 +151,7 @@ def write(source: LayerSource, spectrum: LayerSpectrum) -> Mapping[str, Array]:
     return {source.site.tensors[role]: values for role, values in stored.items()}
 
 
+@np.errstate(all="ignore")  # a pole that is not finite has a residue that is not
 def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     """W, scaled as version exp or softmax does.
 
@@ -177,8 +178,7 @@ def read_kernel(source: LayerSource, spectrum: LayerSpectrum) -> LayerKernel:
     weights = read_complex(source, "W")  # (H, N) or (S, H, N)
     if weights.shape[-2:] != spectrum.shape:
         raise LayoutError(f"{printable(source.site.tensors['W'])} is complex already, not in pairs")
-    with np.errstate(over="ignore", invalid="ignore"):
-        residues = (weights if weights.ndim == 3 else weights[None]) * scale
+    residues = (weights if weights.ndim == 3 else weights[None]) * scale
     return LayerKernel(spectrum, np.asarray(residues, dtype=np.complex128))
 
 
@@ -206,7 +206,8 @@ def softmax_scale(log_poles: Complexes, A: Complexes, length: int) -> Complexes:
 
 def _by_channel(spectrum: LayerSpectrum, dt_re: Floats, dt_im: Floats) -> Complexes:
     """(H, N) continuous poles of each channel at its two step sizes, (H, 1)."""
-    return to_complex(-spectrum.decay / dt_re, spectrum.omega_unwrapped / dt_im)
+    with np.errstate(all="ignore"):  # what is not finite is for whoever writes it to refuse
+        return to_complex(-spectrum.decay / dt_re, spectrum.omega_unwrapped / dt_im)
 
 
 def _damping_steps(source: LayerSource, decay: Floats) -> Floats:

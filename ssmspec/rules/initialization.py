@@ -124,7 +124,7 @@ def _never_set(evidence: Evidence, threshold: float) -> Fired | None:
         )
     rank = _rank(evidence)
     bias = evidence.values("step")
-    if rank is None or bias is None:
+    if not rank or bias is None or not bias.size:
         return None
     bound, most = 1.0 / math.sqrt(rank), float(np.abs(bias).max())
     if most > bound * (1.0 + TINY):
@@ -143,7 +143,8 @@ def _nominal_steps(evidence: Evidence) -> Floats | None:
     if evidence.spectrum.dt is not None:
         return evidence.spectrum.dt
     bias = evidence.values("step")
-    return None if bias is None else np.logaddexp(0.0, bias)
+    with np.errstate(invalid="ignore"):  # a bias of NaN has a step size of NaN
+        return None if bias is None else np.logaddexp(0.0, bias)
 
 
 def _rank(evidence: Evidence) -> int | None:

@@ -192,6 +192,11 @@ def test_special_files_are_refused_at_once(tmp_path, monkeypatch):
             assert what in refusal(path)
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_a_file_of_the_system_that_does_not_seek_is_named():
+    assert "/proc/self/maps cannot be read: Invalid argument" in refusal("/proc/self/maps")
+
+
 def test_a_usual_name_is_preferred_in_a_folder(tmp_path):
     for name in ("pytorch_model.bin", "optimizer.pt", "model.safetensors"):
         save_as("torch-zip" if "t" in name[-2:] else "safetensors", tmp_path / name)

@@ -90,6 +90,8 @@ def test_an_output_never_replaces_its_input(tmp_path, capsys):
         (["analyze", LIN, "--discretization", "bilinear"], "always zoh"),
         (["analyze", LIN, "--dt-transform", "softplus"], "does not apply"),
         (["analyze", LIN, "--map", "no/such/page.toml"], "no/such/page.toml"),
+        (["check", LIN, "--baseline", "/dev/zero"], "/dev/zero is no regular file"),
+        (["check", LIN, "--config", "/dev/zero"], "dev/zero is a character device, not a regular"),
         (["analyze", LIN, "--no-such-option"], "No such option"),
         (["analyze"], "Missing argument"),
         (["nonsense"], "No such command"),

@@ -17,6 +17,7 @@ import numpy as np
 
 from ssmspec.arrays import Array
 from ssmspec.checkpoints.atomic import atomic_output
+from ssmspec.checkpoints.files import open_regular
 from ssmspec.errors import SsmspecError
 from ssmspec.naming import printable
 from ssmspec.training.tasks.base import TaskOptions
@@ -77,9 +78,11 @@ def another_tenth(before: int, made: int, count: int) -> bool:
 
 def _read(path: Path) -> Mapping[str, Array] | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError):
+        return None
+    except SsmspecError:  # no regular file
         return None
     except (AttributeError, TypeError):  # an .npy file rather than an .npz is one array, no archive
         return None

@@ -12,12 +12,14 @@ seed (permuted MNIST, arXiv 1504.00941), so that nothing is left of the rows.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ssmspec.arrays import Array
+from ssmspec.checkpoints.files import read_whole
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable
 from ssmspec.training.tasks.base import Data, Target, Task, TaskOptions
@@ -31,6 +33,8 @@ WANTED = (
     "t10k-labels-idx1-ubyte, each packed (.gz) or not, in it or in MNIST/raw as torchvision puts "
     "them"
 )
+MOST_BYTES = 2**26
+"""Largest idx file, packed or not; MNIST's largest has 47,040,016 bytes."""
 SIDE = 28
 MEAN, DEVIATION = 0.1307, 0.3081
 HELD_OUT, SPLIT_SEED = 0.1, 0
@@ -90,7 +94,12 @@ def _find(folder: Path, name: str) -> Path:
 def _read(path: Path, magic: int, axes: int) -> Array:
     """The bytes of an idx file in their shape."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = read_whole(path, MOST_BYTES)
+        if path.suffix == ".gz":
+            with gzip.open(io.BytesIO(raw)) as packed:
+                raw = packed.read(MOST_BYTES + 1)
+            if len(raw) > MOST_BYTES:
+                raise damaged(path, f"unpacks to more than {MOST_BYTES:,} bytes")
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, f"cannot be unpacked ({printable(str(error))})") from None
     header = np.frombuffer(raw[: 4 * (axes + 1)], dtype=">u4")

@@ -9,6 +9,7 @@ second (16,000 samples). Files are read when a batch asks for them.
 
 from __future__ import annotations
 
+import io
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ssmspec.arrays import Array
+from ssmspec.checkpoints.files import read_whole
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable
 from ssmspec.training.tasks.base import Batch, Data, Target, Task, TaskOptions
@@ -23,6 +25,8 @@ from ssmspec.training.tasks.folders import damaged, data_folder, require_files
 from ssmspec.training.tasks.settings import fixed_length, read_settings
 
 SAMPLE_RATE = 16000
+MOST_LISTED, MOST_RECORDED = 2**24, 2**24
+"""Bytes of the largest list and recording that are read; the data set's have under a mebibyte."""
 LISTS = ("validation_list.txt", "testing_list.txt")
 WANTED = (
     "Speech Commands v0.02 as its archive unpacks: a folder of wav files for each word, "
@@ -108,8 +112,8 @@ def _recordings(folder: Path, chosen: set[str], names: dict[str, int]) -> Record
 def _listed(path: Path, names: dict[str, int]) -> set[str]:
     """The files a list names, which must all be there."""
     try:
-        listed = set(path.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
+        listed = set(read_whole(path, MOST_LISTED).decode("utf-8").split())
+    except UnicodeDecodeError as error:
         raise damaged(path, f"cannot be read ({printable(str(error))})") from None
     missing = sorted(listed - names.keys())
     if missing:
@@ -126,7 +130,7 @@ def _listed(path: Path, names: dict[str, int]) -> set[str]:
 def _read(path: Path) -> Array:
     """float32 samples in [-1, 1)."""
     try:
-        with wave.open(str(path), "rb") as file:
+        with wave.open(io.BytesIO(read_whole(path, MOST_RECORDED)), "rb") as file:
             kind = file.getnchannels(), file.getsampwidth(), file.getframerate()
             raw = file.readframes(file.getnframes())
     except (OSError, EOFError, wave.Error) as error:

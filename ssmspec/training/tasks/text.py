@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ssmspec.arrays import Array
+from ssmspec.checkpoints.files import open_regular
 from ssmspec.errors import UsageError
 from ssmspec.naming import printable
 from ssmspec.training.tasks.base import Batch, Data, Target, Task, TaskOptions
@@ -94,7 +95,7 @@ def _part(folder: Path, part: str, length: int) -> Reviews:
             )
         for file in files:
             try:
-                with file.open("rb") as stream:
+                with open_regular(file) as stream:
                     texts.append(stream.read(length) or b"\0")
             except OSError as error:
                 raise UsageError(

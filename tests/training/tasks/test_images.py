@@ -117,6 +117,9 @@ def test_a_cut_archive_is_damaged(tmp_path):
         file.write_bytes(raw)
         with pytest.raises(UsageError, match=r"t10k-labels-idx1-ubyte\.gz"):
             load("smnist", tmp_path)
+    file.write_bytes(gzip.compress(bytes(2**26 + 1), 1))
+    with pytest.raises(UsageError, match="unpacks to more than 67,108,864 bytes"):
+        load("smnist", tmp_path)
     file.unlink()
     with pytest.raises(UsageError, match="has no t10k-labels-idx1-ubyte"):
         load("smnist", tmp_path)

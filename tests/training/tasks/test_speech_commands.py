@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from ssmspec.errors import UsageError
+from ssmspec.errors import SsmspecError, UsageError
 from ssmspec.training.tasks import TASKS
 from ssmspec.training.tasks.base import TaskOptions
 from tests.examples.tasks import WORDS, write_speech, write_wav
@@ -75,6 +75,11 @@ def text(path):
     path.write_text("no sound")
 
 
+def large(path):
+    with path.open("ab") as file:
+        file.truncate(2**24 + 1)
+
+
 def slow(path):
     write_wav(path, [1, 2], rate=8000)
 
@@ -88,6 +93,7 @@ def stereo(path):
     [
         (cut, "is no wav file"),
         (text, "is no wav file"),
+        (large, "larger than 16,777,216 bytes"),
         (slow, "1 channels of 16 bits at 8000 Hz"),
         (stereo, "2 channels"),
     ],
@@ -96,6 +102,6 @@ def test_a_damaged_sound_is_named_when_it_is_read(tmp_path, damage, message):
     write_speech(tmp_path)
     damage(tmp_path / "cat" / "0.wav")
     data = load(tmp_path)
-    with pytest.raises(UsageError, match=message) as error:
+    with pytest.raises(SsmspecError, match=message) as error:
         data.validation.batch(np.arange(3))
     assert "cat" in str(error.value)
