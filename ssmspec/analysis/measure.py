@@ -38,7 +38,7 @@ class InitialSpectra(Mapping[str, LayerSpectrum]):
         self._schemes = tuple(
             identifier
             for identifier in family.known_inits
-            if not spectrum.non_finite
+            if not (spectrum.non_finite or (spectrum.holds_pairs and spectrum.modes % 2))
             and SCHEMES[identifier].has_references(
                 spectrum.modes // (1 + spectrum.holds_pairs) or 1, spectrum.dt, spectrum.decay
             )

@@ -139,7 +139,8 @@ def scaled(spectrum: LayerSpectrum, knob: Knob, factor: float) -> LayerSpectrum:
             return replace(
                 spectrum, log_poles=bilinear_to_log_poles(steps, np.full(1, factor)), dt=dt
             )
-    return replace(spectrum, log_poles=log_poles * factor, dt=dt)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite stays so
+        return replace(spectrum, log_poles=log_poles * factor, dt=dt)
 
 
 def _knob(name: Knob | str) -> Knob:
