@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ssmspec.analysis.report import analyze
     from ssmspec.analysis.stored_as import stored_as
     from ssmspec.analysis.sweep import sweep
+    from ssmspec.analysis.track import track
     from ssmspec.checking import check
     from ssmspec.checkpoints import Checkpoint, open_checkpoint
     from ssmspec.errors import SsmspecError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from ssmspec.results.report import Report
     from ssmspec.results.stored_as import StoredAs
     from ssmspec.results.sweep import Sweep
+    from ssmspec.results.track import Track
     from ssmspec.schemes import SchemeOptions
     from ssmspec.spectrum import LayerSpectrum
     from ssmspec.training import TrainConfig, train
@@ -68,6 +70,7 @@ __all__ = [
     "SsmspecError",
     "StoredAs",
     "Sweep",
+    "Track",
     "TrainConfig",
     "__version__",
     "against",
@@ -83,6 +86,7 @@ __all__ = [
     "reinit",
     "stored_as",
     "sweep",
+    "track",
     "train",
 ]
 
@@ -99,6 +103,7 @@ _HOMES = {
     "stored_as": "ssmspec.analysis.stored_as",
     "StoredAs": "ssmspec.results.stored_as",
     "sweep": "ssmspec.analysis.sweep",
+    "track": "ssmspec.analysis.track",
     "Checkpoint": "ssmspec.checkpoints",
     "open_checkpoint": "ssmspec.checkpoints",
     "SsmspecError": "ssmspec.errors",
@@ -113,6 +118,7 @@ _HOMES = {
     "Comparison": "ssmspec.results.comparison",
     "SchemeComparison": "ssmspec.results.against",
     "Sweep": "ssmspec.results.sweep",
+    "Track": "ssmspec.results.track",
     "LayerSpectrum": "ssmspec.spectrum",
     "SpectrumMonitor": "ssmspec.live.monitor",
     "apply": "ssmspec.live.changes",

@@ -1,4 +1,4 @@
-"""Reading saved JSON reports back: what `ssmspec analyze` or `ssmspec check` wrote, as `Report`s.
+"""Reading saved JSON reports back: what `analyze`, `check` or `track` wrote, as `Report`s.
 
 What a report does not save (profiles of power and time scales, the DFouT reference) is absent. A
 saved report is a file like any other: nothing in it is taken on trust.
@@ -54,8 +54,8 @@ class SavedRun:
     Attributes:
         path: the file.
         version: of the program that wrote it.
-        preset: id of the rule preset that its findings were judged by; None in an analysis, which
-            has no other than the default.
+        preset: id of the rule preset that its findings were judged by; None in an analysis and
+            a tracked run, which have no other than the default.
         checks: what was said of each checkpoint.
     """
 
@@ -108,7 +108,7 @@ def load_report(path: Path) -> Report:
 
 
 def load_run(path: Path) -> SavedRun:
-    """The reports in a file that `analyze` or `check` wrote as JSON.
+    """The reports in a file that `analyze`, `check` or `track` wrote as JSON.
 
     Checkpoints that a check could not measure have no report and are left out.
 
@@ -177,7 +177,7 @@ def _run(path: Path, content: Mapping[str, Any]) -> SavedRun:
     return SavedRun(
         path=path,
         version=version,
-        preset=printable(_text(content["check"]["preset"])),
+        preset=None if "track" in content else printable(_text(content["check"]["preset"])),
         checks=tuple(_check(entry) for entry in content["checkpoints"]),
     )
 

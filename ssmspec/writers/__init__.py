@@ -50,6 +50,12 @@ def _stored_as() -> Registry[Any]:
     return STORED_AS_WRITERS
 
 
+def _track() -> Registry[Any]:
+    from ssmspec.writers.track import TRACK_WRITERS  # noqa: PLC0415
+
+    return TRACK_WRITERS
+
+
 def _reinit() -> Registry[Any]:
     from ssmspec.writers.reinit import REINIT_WRITERS  # noqa: PLC0415
 
@@ -73,6 +79,7 @@ FORMATS: Mapping[str, Callable[[], Registry[Writer[Any]]]] = {
     "against": _against,
     "sweep": _sweep,
     "stored-as": _stored_as,
+    "track": _track,
     "check": _check,
     "comparison": _comparison,
     "reinit": _reinit,

@@ -62,8 +62,8 @@ def test_a_page_is_whole_and_its_names_are_no_markup(subjects, kind):
 
 def test_one_table_lists_the_formats_of_every_result():
     assert list(FORMATS) == [
-        "report", "against", "sweep", "stored-as", "check", "comparison", "reinit", "export",
-        "evaluation",
+        "report", "against", "sweep", "stored-as", "track", "check", "comparison", "reinit",
+        "export", "evaluation",
     ]  # fmt: skip
     for written, formats in FORMATS.items():
         assert {"text", "json", "markdown", "html"} <= set(formats()), written
