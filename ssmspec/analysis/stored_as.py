@@ -148,8 +148,9 @@ def _shift(layer: ModelLayer, casts: Casts) -> Shift | NotApplicable | None:
         return None
     for name, item in casts.items():
         if item.overflowed:
+            where = f" of {printable(name)}" if len(casts) > 1 else ""
             return NotApplicable(
-                f"{item.overflowed} of {item.values.size} values of {printable(name)} overflow: "
+                f"{item.overflowed} of {item.values.size} values{where} overflow: "
                 f"the largest number is {item.largest:g}"
             )
     if isinstance(after, Skipped):
