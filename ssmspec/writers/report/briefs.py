@@ -75,7 +75,7 @@ _BRIEFS: Mapping[str, tuple[Brief, ...]] = {
     "DEA002": (Brief("", "", "find what zeroed it"),),
     "RED001": (Brief("beside them", "{share} of modes repeat others", "use a smaller state"),),
     "LOC001": (Brief("kernel is local", "90 % of energy in {share} of L", "no fault"),),
-    "LOC002": (Brief("", "", "no fault"),),
+    "LOC002": (Brief("row stride", "{share} of energy follows the rows", "no fault"),),
     "RES001": (Brief("lower rate", "{share} of energy would alias there", "mask these modes"),),
 }
 

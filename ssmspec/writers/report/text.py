@@ -216,8 +216,20 @@ def _next_steps(report: Report, page: Page) -> Iterator[Text]:
     for purpose, line in steps:
         yield Text(f"# {purpose}", style="dim")
         if page.width is not None and len(line) > page.width:  # a shell goes on after a backslash
-            line = line.replace(" --", " \\\n    --")  # noqa: PLW2901 - the same command
+            line = _broken(line, page.width)  # noqa: PLW2901 - the same command
         yield from (Text(part, no_wrap=True) for part in line.split("\n"))
+
+
+def _broken(command: str, width: int) -> str:
+    """A command over several lines, parted before options, as many of them a line as fit."""
+    first, *options = command.split(" --")
+    lines = [first]
+    for option in options:
+        if len(lines) > 1 and len(lines[-1]) + len(option) + 5 <= width:
+            lines[-1] += f" --{option}"
+        else:
+            lines.append(f"    --{option}")
+    return " \\\n".join(lines)
 
 
 def _dfout_helps(layer: LayerReport, report: Report) -> bool:

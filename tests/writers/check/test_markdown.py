@@ -161,7 +161,7 @@ def test_checkpoints_stand_worst_first():
 def test_two_thousand_layers_with_findings_fit_a_comment():
     text = page(made.big(2_000))
     assert size(text) < 60_000
-    assert "and 1980 more layers" in text
+    assert "and 1,980 more layers" in text
     assert "all 2000 layers, most in `backbone.layers.1999.mixer.ssm`" in text
 
 
