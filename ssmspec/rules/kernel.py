@@ -29,6 +29,9 @@ EFFECTIVE = frozenset({
 })  # fmt: skip
 """Names of B, C and the projections around them; other tensors may well be zero."""
 
+CARRIED = {"bB": "WB", "bC": "WC", "x_proj.bias": "x_proj", "W_B.bias": "W_B", "W_C.bias": "W_C"}
+"""Biases that are B or C where the projection beside them is zero: such a layer has an effect."""
+
 
 def _without_effect(evidence: Evidence, _: float) -> Fired | None:
     """Whether B, C or a projection is numerically zero, beside its siblings or by itself."""
@@ -68,6 +71,7 @@ def _effects(scan: LayerScan) -> dict[str, float]:
     sizes: dict[str, float] = {}
     for tensor in scan.tensors:
         name = tensor.relative.removesuffix(".weight").removesuffix(".kernel")
+        name = CARRIED.get(name, name)
         if name.rpartition(".")[2] not in EFFECTIVE or tensor.broken:
             continue
         for ending in ("_re", "_im"):

@@ -101,7 +101,7 @@ def test_every_key_is_understood(tmp_path):
         ("sample_rate = nan", "positive number of hertz"),
         ("sample_rate = 1" + "0" * 400, "too large"),
         ("row_stride = 2", "row stride"),
-        ("resample = 0.5", "resampling factor"),
+        ("resample = 0", "resampling factor"),
         ('select = "ALI"', "list of codes"),
         ('select = ["ALX001"]', "did you mean 'ALI001'"),
         ("ignore = [1]", "list of codes"),

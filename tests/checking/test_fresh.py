@@ -72,13 +72,13 @@ def mamba1(rng, inner=128, states=16, rank=4, width=64):
     return {
         "A_log": np.log(np.tile(np.arange(1.0, states + 1), (inner, 1))),
         "D": np.ones(inner),
-        "in_proj.weight": np.zeros((2 * inner, width)),
-        "conv1d.weight": np.zeros((inner, 1, 4)),
+        "in_proj.weight": rng.normal(0, 0.02, (2 * inner, width)),
+        "conv1d.weight": rng.normal(0, 0.02, (inner, 1, 4)),
         "conv1d.bias": np.zeros(inner),
-        "x_proj.weight": np.zeros((rank + 2 * states, inner)),
+        "x_proj.weight": rng.normal(0, 0.02, (rank + 2 * states, inner)),
         "dt_proj.weight": rng.uniform(-0.5, 0.5, (inner, rank)),
         "dt_proj.bias": inverse_softplus(np.maximum(log_uniform(rng, inner), 1e-4)),
-        "out_proj.weight": np.zeros((width, inner)),
+        "out_proj.weight": rng.normal(0, 0.02, (width, inner)),
     }
 
 
@@ -89,11 +89,11 @@ def mamba2(rng, heads=24, head=8, states=16, width=96):
         "A_log": np.log(rng.uniform(1.0, 16.0, heads)),
         "D": np.ones(heads),
         "dt_bias": inverse_softplus(log_uniform(rng, heads)),
-        "in_proj.weight": np.zeros((2 * inner + 2 * states + heads, width)),
-        "conv1d.weight": np.zeros((inner + 2 * states, 1, 4)),
+        "in_proj.weight": rng.normal(0, 0.02, (2 * inner + 2 * states + heads, width)),
+        "conv1d.weight": rng.normal(0, 0.02, (inner + 2 * states, 1, 4)),
         "conv1d.bias": np.zeros(inner + 2 * states),
         "norm.weight": np.ones(inner),
-        "out_proj.weight": np.zeros((width, inner)),
+        "out_proj.weight": rng.normal(0, 0.02, (width, inner)),
     }
 
 

@@ -239,6 +239,13 @@ def test_a_layer_without_effect():
     assert findings(state, "DEA002") == []
     state["layers.1.lru.B_re"][:] = 0.0
     assert only(state, "DEA002").layer == "layers.1.lru"
+    fixed = {
+        "A_log": np.log(np.expm1(np.linspace(0.2, 1.5, 4))), "bdelta": np.full(4, -1.0),
+        "Win": np.ones((4, 3)), "Wdelta": np.zeros((4, 3)), "Wo": np.ones((2, 4)),
+        "WB": np.zeros((4, 3)), "bB": np.ones(4), "WC": np.zeros((4, 3)), "bC": np.ones(4),
+    }  # fmt: skip
+    assert findings(fixed, "DEA002") == []  # B and C are their biases: nothing is selective
+    assert only(fixed | {"bB": np.zeros(4)}, "DEA002").message.count("WB") == 1
 
 
 def test_a_layer_that_lost_a_tensor():
