@@ -43,8 +43,8 @@ def load_cache(path: Path) -> dict[str, Report]:
         kept = {"": None}
     if not all(_KEY.fullmatch(key) for key in kept):
         raise CheckpointError(
-            f"{shown(path)} is no whole cache of a tracked run; remove it, or name another file "
-            f"with --cache"
+            f"{shown(path)} is no whole cache of a tracked run; name another file with --cache, "
+            f"or remove this one if it was a cache and was damaged"
         )
     return {key: report for key, report in kept.items() if report is not None}
 

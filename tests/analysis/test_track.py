@@ -122,7 +122,9 @@ def test_the_cache_measures_only_what_is_new(folder, tracked, tmp_path, monkeypa
     assert len(measured) == 9
     before = cache.read_bytes()
     cache.write_bytes(before[:-100])
-    with pytest.raises(CheckpointError, match=r"no whole cache of a tracked run; remove it"):
+    with pytest.raises(
+        CheckpointError, match=r"no whole cache of a tracked run; name another file"
+    ):
         ssmspec.track(folder, seq_len=1024, cache=cache)
     assert cache.read_bytes() == before[:-100]
     report = tmp_path / "report.json"
