@@ -62,7 +62,7 @@ def test_the_format_is_the_documented_one(tmp_path):
 def test_no_file_says_what_writes_one(tmp_path):
     with pytest.raises(CheckpointError, match="--spectrum-every"):
         load_trajectory(tmp_path / "trajectory.npz")
-    with pytest.raises(CheckpointError, match="directory"):
+    with pytest.raises(CheckpointError, match="regular file"):
         load_trajectory(tmp_path)
 
 

@@ -245,7 +245,7 @@ def test_a_layer_without_effect():
         "WB": np.zeros((4, 3)), "bB": np.ones(4), "WC": np.zeros((4, 3)), "bC": np.ones(4),
     }  # fmt: skip
     assert findings(fixed, "DEA002") == []  # B and C are their biases: nothing is selective
-    assert only(fixed | {"bB": np.zeros(4)}, "DEA002").message.count("WB") == 1
+    assert "no effect: WB is zero" in only(fixed | {"bB": np.zeros(4)}, "DEA002").message
 
 
 def test_a_layer_that_lost_a_tensor():
