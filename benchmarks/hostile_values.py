@@ -87,6 +87,7 @@ def commands() -> Iterator[tuple[str, ...]]:
         yield "analyze", "MODEL", *READING, "--against", "s4d-lin", "--format", form
         yield "analyze", "MODEL", *READING, "--sweep", "dt", "--format", form
         yield "analyze", "MODEL", "--sweep", "xi", "--format", form
+        yield "analyze", "MODEL", *READING, "--stored-as", "fp8-e4m3", "--format", form
         yield "compare", "CLEAN", "MODEL", *READING, "--format", form
         yield "compare", "MODEL", "CLEAN", "--verbose", "--format", form
     for form in ("text", "json", "markdown", "html", "junit", "github"):

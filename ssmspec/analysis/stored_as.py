@@ -159,12 +159,12 @@ def _shift(layer: ModelLayer, casts: Casts) -> Shift | NotApplicable | None:
     counts = before.finite & (before.half_width > 0.0)
     if moved is None or not counts.any():
         return NotApplicable("poles are not finite" + " then" * (before.non_finite == 0))
-    relative = moved[counts] / before.half_width[counts]
-    return Shift(
-        rms=float(np.sqrt(np.mean(relative**2))),
-        largest=float(relative.max()),
-        outside=_pushed(before, after),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative = moved[counts] / before.half_width[counts]
+        rms = float(np.sqrt(np.mean(relative**2)))
+    if not np.isfinite(rms):
+        return NotApplicable("poles move too far to be told in half-widths")
+    return Shift(rms=rms, largest=float(relative.max()), outside=_pushed(before, after))
 
 
 def _same(before: LayerSpectrum, after: LayerSpectrum) -> bool:
