@@ -42,6 +42,7 @@ from ssmspec.writers import WRITERS, Page
 Tensors = Mapping[str, NDArray[Any]]
 Mutate = Callable[[random.Random], bytes]
 
+NOTE = {"ssmspec": json.dumps({"seq_len": 64})}
 WHOLE = 8
 """One input in so many is measured and written, not only opened."""
 SLOW = 2.0
@@ -126,7 +127,7 @@ def _reshaped(value: Any, rng: random.Random) -> Any:
 
 def safetensors(rng: random.Random) -> bytes:
     """Its bytes, or its JSON header with a length that fits again."""
-    raw = save(dict(tensors()), metadata={"ssmspec": json.dumps({"seq_len": 64})})
+    raw = save(dict(tensors()), metadata=NOTE)
     if rng.random() < 0.4:
         return flipped(raw, rng)
     (length,) = struct.unpack("<Q", raw[:8])
@@ -395,6 +396,9 @@ def fuzz(count: int, seed: int, guard: Guard, only: tuple[str, ...] = ()) -> Tal
             for file, content in _distributed()[1].items():
                 (folder / "dcp" / file).write_bytes(content)
         if guard.installed:
+            sound = folder / "sound"
+            sound.write_bytes(save(dict(tensors()), metadata=NOTE))
+            outcome_of(sound, whole=True)
             for container in chosen:  # whatever is loaded late is loaded now
                 _warm_up(folder, *CONTAINERS[container])
         for number in range(count):
