@@ -118,9 +118,9 @@ def test_stride_energy_over_all_lags():
     [
         ({"row_stride": 5}, "at least 6 samples"),
         ({"row_stride": -1}, "at least 6 samples"),
-        ({"resample": 1.0}, "above 1"),
-        ({"resample": math.nan}, "above 1"),
-        ({"resample": math.inf}, "above 1"),
+        ({"resample": 0.0}, "above 0"),
+        ({"resample": math.nan}, "above 0"),
+        ({"resample": math.inf}, "above 0"),
     ],
 )
 def test_options_that_make_no_sense(options, expected):
