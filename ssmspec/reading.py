@@ -118,9 +118,11 @@ class Reading:
                 f"the row stride must be at least {SHORTEST_ROW} samples, because what lies within "
                 f"2 of a multiple is counted; got {self.row_stride}"
             )
-        if self.resample is not None and not (math.isfinite(self.resample) and self.resample > 0):
+        if self.resample is not None and not (
+            math.isfinite(self.resample) and self.resample > 0 and self.resample != 1
+        ):
             raise UsageError(
-                f"the resampling factor says how many times lower the rate is and must be above 0, "
+                f"the resampling factor says how many times lower the rate is and must be above 0 and not 1, "
                 f"got {self.resample}"
             )
         rates = [("the sample rate", self.sample_rate)]

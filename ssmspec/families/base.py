@@ -81,6 +81,7 @@ class Parameters:
         step: the step sizes.
         own_constant: the value that public code starts every step-size parameter from, where it
             starts them all from one.
+        own_channel_constant: likewise of a layer with several step sizes for each rate.
         rates_from_zero: whether public code draws rates of decay from 0 up, so that a head in a
             thousand hardly decays by chance.
     """
@@ -89,6 +90,7 @@ class Parameters:
     angle: tuple[str, ...] = ()
     step: tuple[str, ...] = ()
     own_constant: float | None = None
+    own_channel_constant: float | None = None
     rates_from_zero: bool = False
 
 

@@ -181,6 +181,10 @@ FAMILY = Family(
     is_complex=False,
     split={"A_log": 0, "dt_bias": 0},
     parameters=Parameters(
-        decay=("A_log",), step=("dt_bias",), own_constant=1.0, rates_from_zero=True
+        decay=("A_log",),
+        step=("dt_bias",),
+        own_constant=1.0,
+        own_channel_constant=0.0,
+        rates_from_zero=True,
     ),
 )

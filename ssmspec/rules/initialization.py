@@ -99,6 +99,20 @@ NEAR_OWN = 0.05
 explains it (heuristic): a public trained gated DeltaNet lies within 0.03, a zeroed bias 0.47."""
 
 
+def _own_constant(evidence: Evidence) -> float | None:
+    """What the family's public code starts every step-size parameter of such a layer from."""
+    if evidence.family is None:
+        return None
+    own, decays, steps = (
+        evidence.family.parameters,
+        evidence.values("decay"),
+        evidence.values("step"),
+    )
+    if decays is not None and steps is not None and steps.size > decays.size:
+        return own.own_channel_constant
+    return own.own_constant
+
+
 def _never_set(evidence: Evidence, threshold: float) -> Fired | None:
     """Whether the dt bias is one constant, or what nn.Linear draws."""
     if not evidence.spectrum.selective:
@@ -106,7 +120,7 @@ def _never_set(evidence: Evidence, threshold: float) -> Fired | None:
     steps = _nominal_steps(evidence)
     if steps is None or steps.size < 2 or not np.isfinite(steps).all():
         return None
-    constant = evidence.family.parameters.own_constant if evidence.family else None
+    constant = _own_constant(evidence)
     # A softplus far below zero underflows to 0: log of the least float64 keeps it finite.
     log_dt = np.log(np.maximum(steps, np.finfo(np.float64).tiny))
     spread = quantile(log_dt, 0.75) - quantile(log_dt, 0.25)

@@ -119,6 +119,7 @@ def test_stride_energy_over_all_lags():
         ({"row_stride": 5}, "at least 6 samples"),
         ({"row_stride": -1}, "at least 6 samples"),
         ({"resample": 0.0}, "above 0"),
+        ({"resample": 1.0}, "not 1"),
         ({"resample": math.nan}, "above 0"),
         ({"resample": math.inf}, "above 0"),
     ],

@@ -59,7 +59,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (..., m, n), or (..., n).
     """
-    if torch.get_float32_matmul_precision() == "highest":
+    # A graph that is being compiled cannot ask what is allowed when it runs.
+    if not torch.compiler.is_compiling() and torch.get_float32_matmul_precision() == "highest":
         return a @ b
     true: Tensor = _true_product(a, b)
     return true
