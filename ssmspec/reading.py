@@ -122,7 +122,8 @@ class Reading:
             math.isfinite(self.resample) and self.resample > 0 and self.resample != 1
         ):
             raise UsageError(
-                f"the resampling factor says how many times lower the rate is and must be above 0 and not 1, "
+                f"the resampling factor says how many times lower the rate is and must be above 0 "
+                f"and not 1, "
                 f"got {self.resample}"
             )
         rates = [("the sample rate", self.sample_rate)]
