@@ -11,7 +11,7 @@ from ssmspec.families.base import Family, LayerSource
 from ssmspec.families.precision import Rounding
 from ssmspec.families.scan import LayerScan
 from ssmspec.kernel import Kernel
-from ssmspec.metrics import METRICS, measure_one
+from ssmspec.metrics import measure_layer
 from ssmspec.metrics.base import Context, Metric
 from ssmspec.metrics.initialization import drift
 from ssmspec.metrics.kernel_lags import lag_profile
@@ -160,9 +160,7 @@ def layer_report(
         channels=spectrum.channels,
         modes=spectrum.modes,
         selective=spectrum.selective,
-        metrics={
-            each.id: measure_one(each, spectrum, context) for each in metrics or METRICS.values()
-        },
+        metrics=measure_layer(spectrum, context, metrics),
     )
     if metrics is not None:
         return whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ssmspec.metrics import (
     aliasing,
     coverage,
@@ -46,20 +48,22 @@ METRICS: Registry[Metric] = Registry(
 )
 
 
-def measure_layer(spectrum: LayerSpectrum, context: Context) -> dict[str, Outcome]:
+def measure_layer(
+    spectrum: LayerSpectrum, context: Context, metrics: Iterable[Metric] | None = None
+) -> dict[str, Outcome]:
     """Every metric of one layer: id -> a value with a unit, or why there is none.
 
     Args:
         spectrum: the layer's poles.
         context: what is known beside them. Its kernel may lack some of the layer's channels, whose
             B or C are not numbers: what needs the kernel is measured over those it has.
+        metrics: only these; all by default.
 
     Returns:
         One entry a metric, in table order.
     """
-    return {
-        identifier: measure_one(metric, spectrum, context) for identifier, metric in METRICS.items()
-    }
+    chosen = METRICS.values() if metrics is None else metrics
+    return {metric.id: measure_one(metric, spectrum, context) for metric in chosen}
 
 
 def measure_one(metric: Metric, spectrum: LayerSpectrum, context: Context) -> Outcome:
